@@ -1,0 +1,55 @@
+"""Admission: which records may go on, decided from the record and the clock reading handed in.
+
+First cut: size, rows and deadlines. Lanes, quotas and the degradation ladder join here later; whatever they
+need (counters, lag) is handed in, so that a replay decides alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stream_maas.errors import ExpiredError, TooLargeError, UnknownTenantError
+from stream_maas.records import KafkaRecord, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one record may ask for."""
+
+    max_record_bytes: int = field(
+        default=1_000_000,
+        metadata={"help": "largest request value; Kafka's own default limit for a record is 1 MiB"},
+    )
+    max_timeout_us: int = field(
+        default=24 * 3600 * 1_000_000,
+        metadata={"help": "larger `timeout` parameters are cut to this (one day)"},
+    )
+    tenants: tuple[str, ...] = field(
+        default=(), metadata={"help": "tenants that are served, comma separated; empty serves everyone"}
+    )
+
+
+def check_size(record: KafkaRecord, limits: Limits) -> None:
+    """Raise `TooLargeError` above the byte limit. Called before decoding, so a huge record costs nothing."""
+    size = len(record.value) if record.value is not None else 0
+    if size > limits.max_record_bytes:
+        raise TooLargeError(f"value: {size} bytes, the limit is {limits.max_record_bytes}")
+
+
+def check_tenant(request: Request, limits: Limits) -> None:
+    """Raise `UnknownTenantError` when a tenant list is set and the request's tenant is not on it."""
+    if limits.tenants and request.tenant not in limits.tenants:
+        raise UnknownTenantError("parameters.tenant: not a tenant of this deployment")
+
+
+def deadline_us(request: Request, record: KafkaRecord, limits: Limits) -> int | None:
+    """Epoch microseconds after which an answer is no longer wanted, or None when the client set no timeout."""
+    if request.timeout_us is None:
+        return None
+    return record.timestamp * 1000 + min(request.timeout_us, limits.max_timeout_us)
+
+
+def check_deadline(deadline: int | None, now_us: int) -> None:
+    """Raise `ExpiredError` when `now_us` is past the deadline. Arriving exactly on it is still in time."""
+    if deadline is not None and now_us > deadline:
+        raise ExpiredError("parameters.timeout: passed before the record was served")

@@ -1,0 +1,18 @@
+"""Limits and choices of redaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionConfig:
+    """Reaching any limit rejects the record (`redaction_error` or `too_large`); nothing is skipped silently."""
+
+    gate: Literal["re2", "re"] = field(
+        default="re2", metadata={"help": "multi-pattern engine; re is slower and for machines without google-re2"}
+    )
+    max_depth: int = field(default=16, metadata={"help": "nesting of JSON inside a tensor's text"})
+    max_nodes: int = field(default=100_000, metadata={"help": "values walked in one record"})
+    max_text_chars: int = field(default=1_000_000, metadata={"help": "length of one string"})

@@ -1,0 +1,220 @@
+"""The nouns: small frozen records that the rooms hand to each other.
+
+`msgspec.Struct` is used instead of dataclasses because a frozen struct costs a tenth to build and the wire
+room decodes into it directly. Nothing here knows JSON field names, headers or topics (that is wire/'s secret).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from msgspec import Struct
+
+Headers = Sequence[tuple[str, bytes]]
+ParameterValue = str | int | float | bool
+Datatype = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
+]
+IdSource = Literal["body", "header", "coordinates"]
+
+
+class KafkaRecord(Protocol):
+    """What the core needs of a consumed record; `aiokafka.ConsumerRecord` already is one."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    """Unix epoch milliseconds, as set by producer or broker."""
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class InputRecord(Struct, frozen=True):
+    """A `KafkaRecord` made by hand: tests, replay."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Tensor(Struct, frozen=True):
+    """One named tensor of the Open Inference Protocol.
+
+    `data` is row-major, flat or nested; `len(flat data) == product(shape)` is checked by inference, not here.
+    """
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+    data: Any
+    parameters: Mapping[str, ParameterValue] = {}
+
+
+class Request(Struct, frozen=True):
+    """A decoded inference request. Not yet redacted: only `privacy` may turn it into a `Redacted[Request]`."""
+
+    id: str
+    id_source: IdSource
+    inputs: tuple[Tensor, ...]
+    model_name: str | None = None
+    model_version: str | None = None
+    outputs: tuple[str, ...] = ()
+    """Names of the outputs asked for; empty means all."""
+    tenant: str | None = None
+    data_subject: str | None = None
+    """Personal by nature: never leaves the worker, only its keyed reference does."""
+    purpose: str | None = None
+    consent_ref: str | None = None
+    priority: int = 0
+    """Triton's scale: 1 highest, larger is lower, 0 means the default."""
+    timeout_us: int | None = None
+    """Microseconds after the record's timestamp within which an answer is wanted."""
+    explain: bool = False
+    parameters: Mapping[str, ParameterValue] = {}
+    """Parameters that are not understood, kept for the audit trail of what was asked."""
+    traceparent: str | None = None
+
+
+T = TypeVar("T")
+
+
+class Redacted(Struct, Generic[T], frozen=True):
+    """Proof that `value` went through the redactor. Built by `privacy` only (tests/test_architecture.py)."""
+
+    value: T
+    counts: Mapping[str, int] = {}
+    """Entity type -> how many spans were replaced. Counts only: no values, lengths or offsets."""
+    key: bytes | None = None
+    """The record's key after redaction."""
+
+
+class ModelRef(Struct, frozen=True):
+    """Which artifact answered: name, version, SHA-256 hex of the model file, SPDX licence id."""
+
+    name: str
+    version: str
+    digest: str
+    licence: str
+
+
+class BatchPosition(Struct, frozen=True):
+    """Where in which batch a record was inferred: what a replay needs to rebuild it."""
+
+    id: str
+    size: int
+    index: int
+
+
+class Timings(Struct, frozen=True):
+    """Stage durations of one record in microseconds. `queue_us`: from record timestamp to dequeue."""
+
+    queue_us: int = 0
+    redact_us: int = 0
+    infer_us: int = 0
+    total_us: int = 0
+
+
+class Prediction(Struct, frozen=True):
+    """A terminal answer with outputs."""
+
+    id: str
+    model: ModelRef
+    outputs: tuple[Tensor, ...]
+    redactions: Mapping[str, int] = {}
+    degraded: bool = False
+    timings: Timings = Timings()
+    batch: BatchPosition | None = None
+
+
+class Rejection(Struct, frozen=True):
+    """A terminal answer without outputs. `code` is one of `errors.ERRORS_BY_CODE`."""
+
+    id: str
+    code: str
+    message: str
+    retryable: bool
+    retry_after_ms: int | None = None
+
+
+class Writer(Struct, frozen=True):
+    """Who writes audit events: this worker process and what it runs on."""
+
+    app: str
+    instance: str
+    build: str
+    """Version of stream_maas."""
+    runtime: Mapping[str, str | int] = {}
+    """ONNX Runtime version, provider, threads, optimisation level."""
+
+
+class Decision(Struct, frozen=True):
+    """Everything one audit event says about one request record. Integers and strings only, no floats."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    lane: str
+    request_id: str
+    id_source: IdSource
+    status: Literal["prediction", "rejection"]
+    code: str | None = None
+    tenant: str | None = None
+    subject_ref: str | None = None
+    """Keyed reference of the data subject (hex), never the subject itself."""
+    purpose: str | None = None
+    consent_ref: str | None = None
+    priority: int = 0
+    model: ModelRef | None = None
+    model_name: str | None = None
+    """The model name that was asked for (already redacted), known or not."""
+    input_bytes: int = 0
+    input_digest: str | None = None
+    """Keyed digest (hex) of the redacted request, or of the raw bytes where they could not be parsed."""
+    redactions: Mapping[str, int] = {}
+    redaction_policy: str = ""
+    output_digest: str | None = None
+    """SHA-256 hex of the result value without its timings."""
+    label: str | None = None
+    score_ppm: int | None = None
+    """Winning probability in parts per million."""
+    degraded: bool = False
+    batch: BatchPosition | None = None
+    timings: Timings = Timings()
+    trace_id: str | None = None
+
+
+class Outgoing(Struct, frozen=True):
+    """One record to publish. Its partition is the partition of the chunk that it answers."""
+
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class Answered(Struct, frozen=True):
+    """What `pipeline.serve` returns for one chunk: the lists are in input order; the tallies feed metrics."""
+
+    results: list[Outgoing]
+    audits: list[Outgoing]
+    dead_letters: list[Outgoing]
+    codes: Mapping[str, int]
+    """"prediction" or a rejection code -> count."""
+    models: Mapping[tuple[str, str, str], int] = {}
+    """(model name, model version, code) -> count; only names of loaded models, so labels stay bounded."""
+    redactions: Mapping[str, int] = {}
+    queue_us: Sequence[int] = ()
+    """Per record, microseconds."""
+    total_us: Sequence[int] = ()
+    """Per record, microseconds."""
+    stages_us: Mapping[str, int] = {}
+    """Stage -> microseconds spent on the whole chunk."""
+    batch_sizes: Sequence[int] = ()
+    """Rows per model call."""
