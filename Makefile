@@ -1,0 +1,40 @@
+# Each target is one line over plain commands; `make` alone lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-quick lint bench kafka schemas clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.installed ## make a virtual environment with everything (again only when pyproject.toml changes)
+# pip goes first: the one that Python brings may be too old to know dependency groups.
+.venv/.installed: pyproject.toml
+	@echo "Installing into .venv (about a minute) ..."
+	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -e '.[embedded,train,bench]' --group dev && touch $@
+
+demo: setup ## real sentences through an embedded broker: redacted, classified, audited
+	$(BIN)/stream-maas demo
+
+test: setup ## the whole suite: unit, contract, embedded broker, Apache Kafka
+	$(BIN)/python -m pytest
+
+test-quick: setup ## what needs no broker
+	$(BIN)/python -m pytest -m "not embedded and not kafka"
+
+lint: setup ## ruff, mypy, codespell
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell
+
+bench: setup ## the worker against a bare consumer loop, one run, ratios
+	$(BIN)/python -m benchmarks
+
+kafka: setup ## a real Apache Kafka on loopback, in the foreground
+	$(BIN)/stream-maas broker --kafka
+
+schemas: setup ## write schemas/asyncapi.yaml again from the topic table
+	$(BIN)/stream-maas schemas
+
+clean: ## remove the virtual environment, build output and caches
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
