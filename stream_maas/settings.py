@@ -84,7 +84,8 @@ class WorkerConfig:
 
     app_id: str = field(default="stream-maas", metadata=_help("consumer group; part of the transactional id"))
     instance: str = field(
-        default="", metadata=_help("stable name of this worker; empty takes the host name. Two live workers never share it")
+        default="",
+        metadata=_help("stable name of this worker; empty takes the host name. Two live workers never share it"),
     )
     delivery: Literal["auto", "exactly-once", "at-least-once"] = field(
         default="auto", metadata=_help("auto: exactly-once where the broker has transactions")
@@ -94,14 +95,18 @@ class WorkerConfig:
     )
     transaction_timeout_ms: int = field(
         default=10_000,
-        metadata=_help("the broker aborts a silent worker's transaction after this; it holds back read_committed readers so long"),
+        metadata=_help(
+            "the broker aborts a silent worker's transaction after this; it holds back read_committed readers so long"
+        ),
     )
     fetch_max_wait_ms: int = field(default=50, metadata=_help("how long a broker may hold an empty fetch"))
     fetch_max_bytes: int = field(default=1 << 20, metadata=_help("per partition and fetch"))
     chunk_max_records: int = field(default=256, metadata=_help("records served in one go"))
     chunk_max_bytes: int = field(default=4 << 20, metadata=_help("request bytes served in one go"))
     in_flight_chunks: int = field(default=4, metadata=_help("per partition; more are not fetched (back-pressure)"))
-    session_timeout_ms: int = field(default=30_000, metadata=_help("the group gives a silent worker's partitions away after this"))
+    session_timeout_ms: int = field(
+        default=30_000, metadata=_help("the group gives a silent worker's partitions away after this")
+    )
     heartbeat_interval_ms: int = field(default=3_000, metadata=_help("to the group coordinator"))
     rebalance_timeout_ms: int = field(default=60_000, metadata=_help("for all members to rejoin"))
     stop_grace_ms: int = field(default=20_000, metadata=_help("finish what is in flight after SIGTERM within this"))
@@ -109,10 +114,17 @@ class WorkerConfig:
     web_host: str = field(default="127.0.0.1", metadata=_help("address of /healthz, /readyz and /metrics"))
     web_port: int = field(default=0, metadata=_help("0 takes a free port; -1 switches the endpoints off"))
     digest_key: str = field(
-        default="", metadata=_help("key of digests and subject references, 32 or more characters; set one in production", secret=True)
+        default="",
+        metadata=_help(
+            "key of digests and subject references, 32 or more characters; set one in production", secret=True
+        ),
     )
-    log_format: Literal["auto", "json", "console"] = field(default="auto", metadata=_help("auto: console on a terminal"))
-    log_level: Literal["debug", "info", "warning", "error"] = field(default="info", metadata=_help("least level that is written"))
+    log_format: Literal["auto", "json", "console"] = field(
+        default="auto", metadata=_help("auto: console on a terminal")
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = field(
+        default="info", metadata=_help("least level that is written")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,14 @@ def describe(settings: Settings) -> list[Described]:
     return rows
 
 
+def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where fetched and rebuildable files go: `stream_maas` in the XDG cache folder of this user (not created)."""
+    environ = os.environ if environ is None else environ
+    base = environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification says that a relative path is to be ignored.
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "stream_maas"
+
+
 def _env_names(section: str, name: str) -> list[str]:
     """Long name first: the short one, read later, wins."""
     long = f"{ENV_PREFIX}{section.upper()}_{name.upper()}"
@@ -240,7 +260,11 @@ def _parse(raw: Any, kind: Any, where: str) -> Any:
             raise SettingsError(f"{where}: expected a comma separated list")
         return tuple(str(item).strip() for item in items if str(item).strip())
     if origin in (typing.Union, types.UnionType):
-        return None if raw in (None, "") else _parse(raw, next(a for a in typing.get_args(kind) if a is not type(None)), where)
+        return (
+            None
+            if raw in (None, "")
+            else _parse(raw, next(a for a in typing.get_args(kind) if a is not type(None)), where)
+        )
     if kind is bool:
         if isinstance(raw, bool):
             return raw
