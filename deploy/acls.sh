@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Access rights on the cluster, as little as each role needs. Roles:
+#
+#   worker    reads requests, is a member of its consumer group, writes results, audit events and dead letters in
+#             transactions. It cannot read back what it wrote, and it cannot change a topic.
+#   client    writes requests and reads results. No group: the SDK assigns partitions itself.
+#   auditor   reads the audit trail, and nothing else.
+#   operator  creates and checks topics, watches lag, reads dead letters and alerts. Cannot read requests or results.
+#
+# usage: acls.sh [--print] [--bootstrap HOST:PORT] [--command-config FILE] [--prefix NAME] [--group NAME]
+#                [--worker P] [--client P] [--auditor P] [--operator P]        P is a principal such as User:alice
+#
+# --print shows the commands instead of running them. Running it again changes nothing. KAFKA_ACLS names the tool
+# (default: kafka-acls.sh on the PATH). The cluster needs an authorizer and allow.everyone.if.no.acl.found=false.
+set -euo pipefail
+
+print=false bootstrap=127.0.0.1:9092 command_config="" prefix=maas group=stream-maas
+worker=User:stream-maas-worker client=User:stream-maas-client
+auditor=User:stream-maas-auditor operator=User:stream-maas-operator
+
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --print) print=true; shift; continue ;;
+    --bootstrap | --command-config | --prefix | --group | --worker | --client | --auditor | --operator)
+      [ $# -ge 2 ] || { echo "acls.sh: $1 needs a value" >&2; exit 2; }
+      name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
+    -h | --help) sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    *) echo "acls.sh: unknown option $1; --help explains" >&2; exit 2 ;;
+  esac
+done
+
+connection=(--bootstrap-server "$bootstrap")
+[ -z "$command_config" ] || connection+=(--command-config "$command_config")
+
+# allow PRINCIPAL OPERATIONS(comma separated) RESOURCE...
+allow() {
+  local principal=$1 operations=() operation
+  for operation in ${2//,/ }; do operations+=(--operation "$operation"); done
+  shift 2
+  local command=("${KAFKA_ACLS:-kafka-acls.sh}" "${connection[@]}" --add --allow-principal "$principal" "${operations[@]}" "$@")
+  if $print; then printf '%q ' "${command[@]}"; echo; else "${command[@]}"; fi
+}
+
+# Describe comes with Read and with Write. IdempotentWrite comes with Write on any topic since Kafka 3.0 (KIP-679).
+# Lanes are requests.LANE; the dot in the prefix keeps topics such as `requests-old` out.
+
+# --- worker
+allow "$worker" Read,DescribeConfigs --topic "$prefix.requests"
+allow "$worker" Read,DescribeConfigs --topic "$prefix.requests." --resource-pattern-type prefixed
+allow "$worker" Write,DescribeConfigs --topic "$prefix.results" --topic "$prefix.audit" --topic "$prefix.dead-letters"
+allow "$worker" Read --group "$group"
+allow "$worker" Write --transactional-id "$group-" --resource-pattern-type prefixed
+
+# --- client
+allow "$client" Write --topic "$prefix.requests"
+allow "$client" Write --topic "$prefix.requests." --resource-pattern-type prefixed
+allow "$client" Read --topic "$prefix.results"
+
+# --- auditor
+allow "$auditor" Read --topic "$prefix.audit" --topic "$prefix.audit.checkpoints"
+
+# --- operator
+for topic in requests results audit audit.checkpoints dead-letters alerts monitor.state; do
+  allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.$topic"
+done
+allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.requests." --resource-pattern-type prefixed
+allow "$operator" Read --topic "$prefix.dead-letters" --topic "$prefix.alerts"
+allow "$operator" Describe --group "$group"
