@@ -185,7 +185,7 @@ class LocalKafka(Broker):
             self._kind = "docker"
             try:
                 return super().start()
-            except Exception as error:  # noqa: BLE001  # Docker, its registry, its network, the broker: any of them
+            except Exception as error:  # Docker, its registry, its network, the broker: any of them
                 if java_problem() is not None:
                     raise
                 self._say(f"Docker could not run {self.name} ({type(error).__name__}); using this machine's Java")
