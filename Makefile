@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint bench kafka schemas clean
+.PHONY: help setup demo test test-quick lint bench kafka schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ kafka: setup ## a real Apache Kafka on loopback, in the foreground
 
 schemas: setup ## write schemas/asyncapi.yaml again from the topic table
 	$(BIN)/stream-maas schemas
+
+docs: setup ## write the tables of docs/operations.md again from the code
+	$(BIN)/python tests/test_docs.py
 
 clean: ## remove the virtual environment, build output and caches
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

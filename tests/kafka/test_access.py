@@ -1,0 +1,164 @@
+"""The rights that deploy/acls.sh gives are enough for every role's work, and they are not more.
+
+A real Apache Kafka with its standard authorizer and SCRAM log-ins; everything runs through the command line, as its
+users would. The commands that the script prints are carried out over the protocol, because the tool that it calls
+(kafka-acls.sh) belongs to an installed Kafka.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest
+
+from stream_maas.brokers import LocalKafka
+
+ROOT = Path(__file__).parents[2]
+ROLES = ("worker", "client", "auditor", "operator")
+PASSWORD = "not-a-secret"
+RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
+OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Alter": 7, "Describe": 8, "DescribeConfigs": 10, "AlterConfigs": 11}
+PATTERNS = {"literal": 3, "prefixed": 4}
+ALLOW = 3
+TIMEOUT_S = 60
+
+
+def parse(line: str) -> list[tuple[int, str, int, str, str, int, int]]:
+    """One printed kafka-acls.sh command as the rights it adds; an option that the tool lacks ends the test."""
+    parser = argparse.ArgumentParser()
+    for option in ("--bootstrap-server", "--allow-principal"):
+        parser.add_argument(option, required=True)
+    parser.add_argument("--add", action="store_true", required=True)
+    parser.add_argument("--operation", action="append", required=True, choices=OPERATIONS)
+    parser.add_argument("--resource-pattern-type", default="literal", choices=PATTERNS)
+    for resource in RESOURCES:
+        parser.add_argument(f"--{resource.replace('_', '-')}", action="append", default=[])
+    tool, *words = shlex.split(line)
+    assert tool == "kafka-acls.sh"
+    said = parser.parse_args(words)
+    return [
+        (kind, name, PATTERNS[said.resource_pattern_type], said.allow_principal, "*", OPERATIONS[operation], ALLOW)
+        for resource, kind in RESOURCES.items()
+        for name in getattr(said, resource)
+        for operation in said.operation
+    ]
+
+
+def printed_commands() -> list[str]:
+    script = [ROOT / "deploy" / "acls.sh", "--print"]
+    return subprocess.run(script, capture_output=True, text=True, check=True, timeout=TIMEOUT_S).stdout.splitlines()
+
+
+async def apply(bootstrap: str, lines: list[str]) -> int:
+    rights = [right for line in lines for right in parse(line)]
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        for right in rights:
+            response = await admin._client.send(admin._client.get_random_node(), CreateAclsRequest(*right))
+            assert [code for code, _ in response.creation_responses] == [0], response
+    finally:
+        await admin.close()
+    return len(rights)
+
+
+class Cluster:
+    """A secured Kafka with the rights of deploy/acls.sh."""
+
+    def __init__(self, broker: LocalKafka) -> None:
+        self._broker = broker
+
+    def environment(self, role: str) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if not name.startswith("STREAM_MAAS_")} | {
+            "STREAM_MAAS_BOOTSTRAP": self._broker.address("SASL_PLAINTEXT"),
+            "STREAM_MAAS_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "STREAM_MAAS_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+            "STREAM_MAAS_KAFKA_SASL_USERNAME": f"stream-maas-{role}",
+            "STREAM_MAAS_KAFKA_SASL_PASSWORD": PASSWORD,
+            "STREAM_MAAS_WORKER_DIGEST_KEY": "0123456789abcdef0123456789abcdef",
+        }
+
+    def run(self, role: str, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """`stream-maas ARGUMENTS` logged in as a role."""
+        return subprocess.run(
+            [sys.executable, "-m", "stream_maas", *arguments], env=self.environment(role), input=text,
+            capture_output=True, text=True, check=False, timeout=TIMEOUT_S,
+        )  # fmt: skip
+
+    def start_worker(self) -> subprocess.Popen[str]:
+        """A worker that has said `ready`."""
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "stream_maas", "worker", "--instance", "w1", "--delivery", "exactly-once"],
+            env=self.environment("worker"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            if "ready" in line:
+                return worker
+        _, log = worker.communicate(timeout=TIMEOUT_S)
+        pytest.fail(f"the worker ended with {worker.returncode}: {log[-2000:]}")
+
+
+@pytest.fixture
+async def cluster(start_kafka: Any) -> Cluster:
+    broker = start_kafka(
+        listeners=["SASL_PLAINTEXT"],
+        users={f"stream-maas-{role}": PASSWORD for role in ROLES},
+        properties={
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",  # the broker itself, and this test when it sets up the rights
+            "allow.everyone.if.no.acl.found": "false",
+        },
+    )
+    assert await apply(broker.bootstrap, printed_commands()) > 20
+    return Cluster(broker)
+
+
+@pytest.fixture
+def worker(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with its topics, made by the operator, and one worker."""
+    created = cluster.run("operator", "topics", "create", "--partitions", "2")
+    assert created.returncode == 0, created.stderr
+    process = cluster.start_worker()
+    yield cluster
+    process.terminate()
+    assert process.wait(TIMEOUT_S) == 0
+
+
+@pytest.mark.kafka
+def test_each_role_can_do_its_work_and_no_more(worker: Cluster) -> None:
+    texts = ["What a lovely film.", "Two hours of my life that I will not get back."]
+    lines = "".join(json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
+    sent = worker.run("client", "send", "--model", "sentiment-lite", "--json", text=lines)
+    assert sent.returncode == 0, sent.stderr
+    assert {json.loads(line)["status"] for line in sent.stdout.splitlines()} == {"prediction"}
+    assert worker.run("operator", "topics", "check").returncode == 0
+
+    tail = ("--from-beginning", "--until-end", "--json")
+    audited = worker.run("auditor", "tail", "audit", *tail)
+    assert audited.returncode == 0, audited.stderr
+    assert len(audited.stdout.splitlines()) == len(texts)
+
+    refused = {
+        "client": ("requests", "audit", "dead-letters"),
+        "auditor": ("requests", "results", "dead-letters"),
+        "operator": ("requests", "results", "audit"),
+        "worker": ("results", "audit", "dead-letters"),
+    }
+    for role, topics in refused.items():
+        for topic in topics:
+            done = worker.run(role, "tail", topic, *tail)
+            assert done.returncode == 1, f"{role} can read {topic}: {done.stdout or done.stderr}"
+            assert done.stdout == ""
+    for role in ("worker", "client", "auditor"):
+        assert worker.run(role, "topics", "create", "--prefix", "other").returncode == 1, f"{role} can create topics"
