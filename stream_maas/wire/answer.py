@@ -1,0 +1,222 @@
+"""Keeps the JSON form of the two terminal answers: an Open Inference Protocol response, or a rejection.
+
+Timings come last in a prediction, because they are all that differs when a record is answered twice: without
+them (`without_timings`) duplicates are byte-identical, and that is what `stable_digest` hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import orjson
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from stream_maas.errors import ERRORS_BY_CODE, BadOutputError, InvalidInputError, UndecodableError
+from stream_maas.records import ModelRef, ParameterValue, Prediction, Rejection, Timings
+from stream_maas.wire import strict
+from stream_maas.wire.tensors import (
+    MAX_SAFE_INTEGER,
+    MAX_TENSORS,
+    Name,
+    WireTensor,
+    check_tensors,
+    from_tensor,
+    has_control,
+    parameter_strings,
+    plain,
+    to_tensors,
+)
+
+_P = TypeVar("_P")
+MAX_ANSWER_ID_CHARS = 300
+"""Longer than a request's own id may be: the coordinates of a record in a topic with a long name."""
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+_TIMINGS_TEXT = b'%b,"timing_queue_us":%d,"timing_redact_us":%d,"timing_infer_us":%d,"timing_total_us":%d}}'
+_TIMING = re.compile(rb',"timing_[a-z]+_us":[0-9]+')
+_DIGEST_MARK = "@sha256:"
+_REDACTIONS = "redactions_"
+_REDACTIONS_NAME = re.compile(r"redactions_[A-Za-z0-9_]+")
+_SERVED_BY = re.compile(r"@sha256:([0-9a-f]{64})\Z")
+_TIMING_FIELDS = {f"timing_{name}": name for name in Timings.__struct_fields__}
+"""Parameter -> field of `Timings`."""
+
+
+def encode_prediction(p: Prediction) -> bytes:
+    """The value of a result record. Tensor data may be lists or NumPy arrays.
+
+    Raises `BadOutputError` for a number that is not finite (JSON has none) and `TypeError` for other objects
+    that JSON cannot hold.
+    """
+    return _with_timings(_stable(p), p.timings)
+
+
+def stable_digest(p: Prediction) -> str:
+    """SHA-256 hex of `without_timings(encode_prediction(p))`: equal for every answer to the same record."""
+    return hashlib.sha256(_stable(p)).hexdigest()
+
+
+def encode_prediction_and_digest(p: Prediction) -> tuple[bytes, str]:
+    """`encode_prediction` and `stable_digest` for the price of one of them."""
+    stable = _stable(p)
+    return _with_timings(stable, p.timings), hashlib.sha256(stable).hexdigest()
+
+
+def without_timings(value: bytes) -> bytes:
+    """A result value with its timings cut out of the bytes; a value without timings is returned as it is.
+
+    The cut needs no parser: an unescaped quote behind a comma cannot stand inside a JSON string.
+    """
+    return _TIMING.sub(b"", value)
+
+
+def encode_rejection(r: Rejection) -> bytes:
+    """The value of a result record for a record that was not predicted."""
+    document: dict[str, Any] = {"id": r.id, "code": r.code, "message": r.message, "retryable": r.retryable}
+    if r.retry_after_ms is not None:
+        document["retry_after_ms"] = r.retry_after_ms
+    return orjson.dumps(document)
+
+
+def decode_answer(value: bytes) -> Prediction | Rejection:
+    """The answer in a result record's value. `Prediction.batch` is not published and comes back as None.
+
+    Raises `UndecodableError` for anything that schemas/result.schema.json does not describe.
+    """
+    try:
+        return strict.read(value, _DECODER, _build)
+    except InvalidInputError as error:
+        raise UndecodableError(str(error)) from None
+
+
+def _stable(p: Prediction) -> bytes:
+    model = p.model
+    parameters: dict[str, ParameterValue] = {
+        "status": "prediction",
+        "served_by": f"{model.name}:{model.version}{_DIGEST_MARK}{model.digest}",
+        "licence": model.licence,
+        "degraded": p.degraded,
+        "redactions": 0,
+    }
+    if p.redactions:
+        parameters["redactions"] = sum(p.redactions.values())
+        for entity_type in sorted(p.redactions):
+            parameters[_REDACTIONS + entity_type] = p.redactions[entity_type]
+    document = {
+        "model_name": model.name,
+        "model_version": model.version,
+        "id": p.id,
+        "outputs": [from_tensor(tensor) for tensor in p.outputs],
+        "parameters": parameters,
+    }
+    value = orjson.dumps(document, default=plain, option=_OPTIONS)
+    if b"null" in value:
+        _refuse_null(value)
+    return value
+
+
+def _with_timings(stable: bytes, timings: Timings) -> bytes:
+    values = (timings.queue_us, timings.redact_us, timings.infer_us, timings.total_us)
+    if min(values) < 0 or max(values) > MAX_SAFE_INTEGER:
+        # The difference between two machines' clocks can be negative or absurd; it must not spoil the answer.
+        values = tuple(min(max(value, 0), MAX_SAFE_INTEGER) for value in values)  # type: ignore[assignment]
+    return _TIMINGS_TEXT % (stable[:-2], *values)
+
+
+def _refuse_null(value: bytes) -> None:
+    """orjson writes NaN and infinities as null. The word may as well stand in a text, so look."""
+    for index, tensor in enumerate(orjson.loads(value)["outputs"]):
+        if _has_null(tensor["data"]):
+            raise BadOutputError(f"outputs[{index}].data: a number is not finite")
+
+
+def _has_null(data: list[Any]) -> bool:
+    return any(_has_null(item) if isinstance(item, list) else item is None for item in data)
+
+
+class _Answer(Struct, forbid_unknown_fields=True, gc=False):
+    """Members of both answers; `_build` says which belong together."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=MAX_ANSWER_ID_CHARS)]
+    model_name: Name | UnsetType = UNSET
+    model_version: Name | UnsetType = UNSET
+    outputs: Annotated[list[WireTensor], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
+    parameters: dict[str, Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)] | str | bool] | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+    message: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+    retryable: bool | UnsetType = UNSET
+    retry_after_ms: Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)] | UnsetType = UNSET
+
+
+_DECODER = msgspec.json.Decoder(_Answer)
+
+
+def _build(answer: _Answer) -> tuple[Prediction | Rejection, int]:
+    """The record, and the number of strings in its JSON text (see strict.py)."""
+    if has_control(answer.id):
+        raise InvalidInputError("id: has a control character")
+    return _build_rejection(answer) if answer.outputs is UNSET else _build_prediction(answer)
+
+
+def _build_rejection(a: _Answer) -> tuple[Rejection, int]:
+    if a.code is UNSET or a.message is UNSET or a.retryable is UNSET:
+        raise InvalidInputError("value: neither a prediction nor a rejection")
+    if a.model_name is not UNSET or a.model_version is not UNSET or a.parameters is not UNSET:
+        raise InvalidInputError("value: has an unknown member")
+    if a.code not in ERRORS_BY_CODE:
+        raise InvalidInputError("code: is not one of the allowed values")
+    if a.retry_after_ms is UNSET:
+        return Rejection(a.id, a.code, a.message, a.retryable), 7
+    if not a.retryable:
+        raise InvalidInputError("retry_after_ms: only with retryable")
+    return Rejection(a.id, a.code, a.message, a.retryable, a.retry_after_ms), 8
+
+
+def _build_prediction(a: _Answer) -> tuple[Prediction, int]:
+    if a.model_name is UNSET or a.model_version is UNSET or a.outputs is UNSET or a.parameters is UNSET:
+        raise InvalidInputError("value: a prediction has model_name, model_version, id, outputs and parameters")
+    if not (a.code is UNSET and a.message is UNSET and a.retryable is UNSET and a.retry_after_ms is UNSET):
+        raise InvalidInputError("value: has an unknown member")
+    if has_control(a.model_name) or has_control(a.model_version):
+        raise InvalidInputError("model_name, model_version: no control characters")
+    strings = 8 + check_tensors(a.outputs, "outputs") + parameter_strings(a.parameters)
+    parameters = dict(a.parameters)
+    if parameters.pop("status", None) != "prediction":
+        raise InvalidInputError("parameters.status: expected prediction")
+    served_by = _SERVED_BY.search(_take(parameters, "served_by", str))
+    licence = _take(parameters, "licence", str)
+    degraded = _take(parameters, "degraded", bool)
+    _take(parameters, "redactions", int)
+    timings = Timings(**{field: _take(parameters, name, int) for name, field in _TIMING_FIELDS.items()})
+    if served_by is None or not licence:
+        raise InvalidInputError("parameters: served_by ends in @sha256: and a digest, licence is not empty")
+    prediction = Prediction(
+        id=a.id,
+        model=ModelRef(a.model_name, a.model_version, served_by[1], licence),
+        outputs=to_tensors(a.outputs),
+        redactions=_redactions(parameters),
+        degraded=degraded,
+        timings=timings,
+    )
+    return prediction, strings
+
+
+def _take(parameters: dict[str, Any], name: str, kind: type[_P]) -> _P:
+    value = parameters.pop(name, None)
+    if type(value) is not kind:
+        raise InvalidInputError(f"parameters.{name}: expected {kind.__name__}")
+    return value
+
+
+def _redactions(parameters: Mapping[str, object]) -> dict[str, int]:
+    """What is left of the parameters: counts by entity type, nothing else."""
+    counts: dict[str, int] = {}
+    for name, count in parameters.items():
+        if type(count) is not int or count < 1 or _REDACTIONS_NAME.fullmatch(name) is None:
+            raise InvalidInputError("parameters: has an unknown member")
+        counts[name.removeprefix(_REDACTIONS)] = count
+    return counts

@@ -1,0 +1,157 @@
+"""Keeps the canonical bytes of an audit event (docs/audit-format.md says who asks for each field).
+
+A CloudEvent 1.0 in structured mode, so that what is hashed covers its attributes. Canonical means: the output of
+`orjson` with sorted keys, which for ASCII keys, no floats and integers below 2^53 is RFC 8785 exactly, at a
+sixtieth of its price. What is not known is left out, never null. Consumers hash the stored bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from stream_maas.records import Decision, Writer
+from stream_maas.wire.headers import AUDIT_TYPE, audit_id
+from stream_maas.wire.tensors import MAX_SAFE_INTEGER
+
+AUDIT_SCHEMA = "https://stream-maas.org/schemas/v1/audit-event.schema.json"
+
+_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+
+
+def encode_audit(decision: Decision, writer: Writer, *, time_us: int) -> bytes:
+    """The value of an audit record. `time_us`: epoch microseconds at which the event was written.
+
+    Integers beyond 2^53 - 1 (a producer may set any record timestamp) are cut to it. Raises `ValueError` for a
+    redaction type or runtime fact whose name is not ASCII, which is an error of the program, not of a record.
+    """
+    event = {
+        "specversion": "1.0",
+        "type": AUDIT_TYPE,
+        "source": _source(writer.app),
+        "id": audit_id(decision.topic, decision.partition, decision.offset),
+        "time": _rfc3339(time_us),
+        "datacontenttype": "application/json",
+        "dataschema": AUDIT_SCHEMA,
+        "data": _data(decision, writer),
+    }
+    try:
+        return orjson.dumps(event, option=_CANONICAL)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_clamped(event), option=_CANONICAL)
+
+
+def _data(d: Decision, writer: Writer) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "id": d.request_id,
+        "id_source": d.id_source,
+        "topic": d.topic,
+        "partition": d.partition,
+        "offset": d.offset,
+        "timestamp_ms": d.timestamp_ms,
+        "lane": d.lane,
+        "priority": d.priority,
+    }
+    if d.model_name is not None:
+        request["model_name"] = d.model_name
+    timings = d.timings
+    data: dict[str, Any] = {
+        "status": d.status,
+        "request": request,
+        "input": {"bytes": d.input_bytes},
+        "redaction": {"policy": d.redaction_policy, "counts": _ascii(d.redactions)},
+        "degraded": d.degraded,
+        "timings_us": {
+            "queue": timings.queue_us,
+            "redact": timings.redact_us,
+            "infer": timings.infer_us,
+            "total": timings.total_us,
+        },
+        "writer": {
+            "app": writer.app,
+            "instance": writer.instance,
+            "build": writer.build,
+            "runtime": _ascii(writer.runtime),
+        },
+    }
+    if d.input_digest is not None:
+        data["input"]["digest"] = d.input_digest
+    if d.code is not None:
+        data["code"] = d.code
+    if d.trace_id is not None:
+        data["trace_id"] = d.trace_id
+    if (model := d.model) is not None:
+        data["model"] = {
+            "name": model.name,
+            "version": model.version,
+            "digest": model.digest,
+            "licence": model.licence,
+        }
+    if (batch := d.batch) is not None:
+        data["batch"] = {"id": batch.id, "size": batch.size, "index": batch.index}
+    if caller := _caller(d):
+        data["caller"] = caller
+    if output := _output(d):
+        data["output"] = output
+    return data
+
+
+def _caller(d: Decision) -> dict[str, str]:
+    caller = {}
+    if d.tenant is not None:
+        caller["tenant"] = d.tenant
+    if d.subject_ref is not None:
+        caller["subject_ref"] = d.subject_ref
+    if d.purpose is not None:
+        caller["purpose"] = d.purpose
+    if d.consent_ref is not None:
+        caller["consent_ref"] = d.consent_ref
+    return caller
+
+
+def _output(d: Decision) -> dict[str, str | int]:
+    output: dict[str, str | int] = {}
+    if d.output_digest is not None:
+        output["digest"] = d.output_digest
+    if d.label is not None:
+        output["label"] = d.label
+    if d.score_ppm is not None:
+        output["score_ppm"] = d.score_ppm
+    return output
+
+
+def _ascii(members: Mapping[str, Any]) -> dict[str, Any]:
+    for name in members:
+        if not name.isascii():
+            raise ValueError("audit events have ASCII member names only")
+    return dict(members)
+
+
+@lru_cache(maxsize=8)
+def _source(app: str) -> str:
+    """CloudEvents `source`, a URI reference: the application, not the worker, so that a repeat is the same event."""
+    return f"/stream-maas/{quote(app, safe='')}"
+
+
+def _rfc3339(time_us: int) -> str:
+    """UTC with exactly six digits of a second."""
+    seconds, microseconds = divmod(time_us, 1_000_000)
+    return f"{_second(seconds)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+
+
+def _clamped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _clamped(member) for name, member in value.items()}
+    if type(value) is int:
+        return max(-MAX_SAFE_INTEGER, min(value, MAX_SAFE_INTEGER))
+    return value

@@ -1,0 +1,175 @@
+"""Keeps the spelling of Kafka headers: CloudEvents 1.0 binary mode, W3C trace context, MLServer's and our own.
+
+Sources: CloudEvents 1.0 Kafka protocol binding (section 3.2: attribute `x` is header `ce_x`, `datacontenttype` is
+`content-type`, values are UTF-8), CloudEvents correlation extension (`correlationid`), W3C Trace Context level 1.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from stream_maas.records import Headers, KafkaRecord
+
+AnswerKind = Literal["prediction", "rejection"]
+
+REQUEST_TYPE = "org.stream-maas.request.v1"
+PREDICTION_TYPE = "org.stream-maas.prediction.v1"
+REJECTION_TYPE = "org.stream-maas.rejection.v1"
+AUDIT_TYPE = "org.stream-maas.audit.decision.v1"
+DEAD_LETTER_TYPE = "org.stream-maas.dead-letter.v1"
+
+CONTENT_TYPE = "content-type"
+CE_SPECVERSION = "ce_specversion"
+CE_ID = "ce_id"
+CE_SOURCE = "ce_source"
+CE_TYPE = "ce_type"
+CE_CORRELATION_ID = "ce_correlationid"
+TRACEPARENT = "traceparent"
+AUDIT_ID = "maas-audit-id"
+CODE = "maas-code"
+X_REQUEST_ID = "x-request-id"
+
+MODEL_HEADERS: tuple[tuple[str, str], ...] = (
+    ("mlserver-model", "mlserver-version"),
+    ("ce_model", "ce_modelversion"),
+)
+"""(name, version) pairs in the order in which they are asked; a version counts only with the name beside it."""
+
+JSON_TYPE = b"application/json"
+CLOUDEVENTS_JSON_TYPE = b"application/cloudevents+json; charset=UTF-8"
+
+_SPECVERSION = (CE_SPECVERSION, b"1.0")
+_JSON = (CONTENT_TYPE, JSON_TYPE)
+_ANSWER_TYPES = {
+    "prediction": (CE_TYPE, PREDICTION_TYPE.encode()),
+    "rejection": (CE_TYPE, REJECTION_TYPE.encode()),
+}
+_AUDIT_HEADERS = ((CONTENT_TYPE, CLOUDEVENTS_JSON_TYPE), (CE_TYPE, AUDIT_TYPE.encode()))
+_OWN_TYPES = frozenset(name.encode() for name in (PREDICTION_TYPE, REJECTION_TYPE, AUDIT_TYPE, DEAD_LETTER_TYPE))
+_KINDS: dict[bytes, AnswerKind] = {
+    PREDICTION_TYPE.encode(): "prediction",
+    REJECTION_TYPE.encode(): "rejection",
+}
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def coordinates_id(topic: str, partition: int, offset: int) -> str:
+    """`topic:partition:offset`, the id of a record that brings none. Topic names hold no colon, so it is unique."""
+    return f"{topic}:{partition}:{offset}"
+
+
+def audit_id(topic: str, partition: int, offset: int) -> str:
+    """Id of the audit event of the request record at these coordinates; a repeated run gives the same one."""
+    return f"{topic}:{partition}:{offset}"
+
+
+def header_text(value: bytes | None) -> str | None:
+    """The header's text, or None when it is absent, null, empty or not UTF-8."""
+    if not value:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def valid_traceparent(value: bytes | None) -> str | None:
+    """The header when it is a W3C `traceparent` of four fields, else None. Never raises."""
+    if value is not None and _TRACEPARENT.fullmatch(value):
+        return value.decode("ascii")
+    return None
+
+
+def is_own_record(record: KafkaRecord) -> bool:
+    """Whether this service published the record: answering it would loop for ever.
+
+    Looks at `ce_type` alone, so a request that the SDK labels `org.stream-maas.request.v1` is not caught.
+    """
+    return any(name == CE_TYPE and value in _OWN_TYPES for name, value in record.headers)
+
+
+def answer_kind(headers: Headers) -> AnswerKind | None:
+    """ "prediction" or "rejection" from `ce_type`, None for any other record. Saves parsing the value."""
+    for name, value in headers:
+        if name == CE_TYPE:
+            return _KINDS.get(value)
+    return None
+
+
+def correlation_id(headers: Headers) -> str | None:
+    """The request id that an answer or dead letter belongs to, from `ce_correlationid`."""
+    for name, value in headers:
+        if name == CE_CORRELATION_ID:
+            return header_text(value)
+    return None
+
+
+def request_headers(*, request_id: str, source: str, traceparent: str | None = None) -> list[tuple[str, bytes]]:
+    """Headers of a request from the SDK. `source`: URI reference of the calling application."""
+    headers = [
+        _SPECVERSION,
+        (CE_ID, request_id.encode()),
+        (CE_SOURCE, source.encode()),
+        (CE_TYPE, REQUEST_TYPE.encode()),
+        _JSON,
+    ]
+    if traceparent is not None:
+        headers.append((TRACEPARENT, traceparent.encode()))
+    return headers
+
+
+def answer_headers(
+    kind: AnswerKind, *, request_id: str, audit_id: str, source: str, traceparent: str | None
+) -> list[tuple[str, bytes]]:
+    """Headers of a result record.
+
+    `ce_id` is the audit id with `:answer` behind it: request ids are the clients' and may repeat, the coordinates
+    of the request record do not. `source` must not name the worker: a repeated answer has to be the same event.
+    """
+    audit = audit_id.encode()
+    headers = [
+        _SPECVERSION,
+        _ANSWER_TYPES[kind],
+        (CE_SOURCE, source.encode()),
+        (CE_ID, audit + b":answer"),
+        (CE_CORRELATION_ID, request_id.encode()),
+        _JSON,
+        (AUDIT_ID, audit),
+    ]
+    if traceparent is not None:
+        headers.append((TRACEPARENT, traceparent.encode()))
+    return headers
+
+
+def audit_headers() -> list[tuple[str, bytes]]:
+    """Headers of an audit event: structured mode, everything that is hashed stands in the value.
+
+    `ce_type` is repeated, as the binding allows, for filters that do not parse values and for the loop guard.
+    """
+    return list(_AUDIT_HEADERS)
+
+
+def dead_letter_headers(
+    *, topic: str, partition: int, offset: int, exception: str, code: str, message: str, request_id: str, source: str
+) -> list[tuple[str, bytes]]:
+    """Headers of a dead letter: KIP-1034's names, so that existing tools show them, without the stack trace.
+
+    `partition` and `offset` are decimal text, as Kafka Streams writes them.
+    """
+    audit = audit_id(topic, partition, offset).encode()
+    return [
+        _SPECVERSION,
+        (CE_TYPE, DEAD_LETTER_TYPE.encode()),
+        (CE_SOURCE, source.encode()),
+        (CE_ID, audit + b":dead-letter"),
+        (CE_CORRELATION_ID, request_id.encode()),
+        _JSON,
+        (AUDIT_ID, audit),
+        (CODE, code.encode()),
+        ("__streams.errors.exception", exception.encode()),
+        ("__streams.errors.message", message.encode()),
+        ("__streams.errors.topic", topic.encode()),
+        ("__streams.errors.partition", str(partition).encode()),
+        ("__streams.errors.offset", str(offset).encode()),
+    ]

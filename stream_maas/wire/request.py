@@ -1,0 +1,298 @@
+"""Keeps the JSON form of an inference request and where else a producer may say the same things.
+
+Open Inference Protocol v2 (kserve/open-inference-protocol, inference_rest.md) as a closed object, with two
+additions because a topic has no URL: `model_name` and `model_version`. schemas/request.schema.json is the same
+contract for other languages; tests/contract holds both to one verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from stream_maas.errors import InvalidInputError, UndecodableError
+from stream_maas.records import IdSource, KafkaRecord, ParameterValue, Request, Tensor
+from stream_maas.wire import strict
+from stream_maas.wire.headers import (
+    CE_ID,
+    MODEL_HEADERS,
+    TRACEPARENT,
+    X_REQUEST_ID,
+    coordinates_id,
+    header_text,
+    valid_traceparent,
+)
+from stream_maas.wire.tensors import (
+    MAX_NAME_CHARS,
+    MAX_SAFE_INTEGER,
+    MAX_TENSORS,
+    Name,
+    Parameters,
+    WireTensor,
+    check_tensors,
+    from_tensor,
+    has_control,
+    parameter_strings,
+    plain,
+    to_tensors,
+)
+
+TEXT_INPUT = "text"
+"""Name of the tensor that `encode_request` makes of plain text."""
+DATA_SUBJECT = "data_subject"
+MAX_PRIORITY = 100
+
+_LEADING_ID = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"id"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.){1,1600}")')
+
+
+class _RequestedOutput(Struct, forbid_unknown_fields=True, gc=False):
+    name: Name
+    parameters: Parameters = {}
+
+
+class _Body(Struct, forbid_unknown_fields=True, gc=False):
+    inputs: Annotated[list[WireTensor], Meta(min_length=1, max_length=MAX_TENSORS)]
+    id: Name | UnsetType = UNSET
+    model_name: Name | UnsetType = UNSET
+    model_version: Name | UnsetType = UNSET
+    parameters: Parameters | UnsetType = UNSET
+    outputs: Annotated[list[_RequestedOutput], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
+
+
+class _OnlyId(Struct):
+    id: Any = None
+
+
+_DECODER = msgspec.json.Decoder(_Body)
+_ID_DECODER = msgspec.json.Decoder(_OnlyId)
+
+
+def decode_request(record: KafkaRecord) -> Request:
+    """The request in a record's value and headers.
+
+    `id`: body, else `ce_id`, else `x-request-id`, else the coordinates. Model: body, else `mlserver-model` and
+    `mlserver-version`, else `ce_model` and `ce_modelversion`. Headers that are not UTF-8 are ignored.
+
+    Raises `UndecodableError` (no value, not JSON) or `InvalidInputError`; messages name places, never values.
+    """
+    value = record.value
+    if not value:
+        raise UndecodableError("value: null (a tombstone)" if value is None else "value: empty")
+    body, understood, kept = strict.read(value, _DECODER, _build)
+    headers = dict(record.headers)
+    request_id, id_source = _find_id(body.id, headers, record)
+    model_name, model_version = _find_model(body, headers)
+    known = understood.get
+    return Request(  # by position: names would double what the whole conversion costs
+        request_id,
+        id_source,
+        to_tensors(body.inputs),
+        model_name,
+        model_version,
+        tuple([output.name for output in body.outputs]) if body.outputs else (),
+        known("tenant"),
+        known(DATA_SUBJECT),
+        known("purpose"),
+        known("consent_ref"),
+        known("priority", 0),
+        known("timeout"),
+        known("explain", False),
+        kept,
+        valid_traceparent(headers.get(TRACEPARENT)) if headers else None,
+    )
+
+
+def best_effort_id(record: KafkaRecord) -> tuple[str, IdSource]:
+    """The id for the rejection of a record that does not decode; never raises.
+
+    A client waits for its id, so the body is asked first even when it is broken: an `id` that is the first member
+    (as the SDK writes it) is found in a body that is cut off. It is as personal as the body is: redact it.
+    """
+    headers = dict(record.headers)
+    return _find_id(_id_in(record.value) or UNSET, headers, record)
+
+
+def _id_in(value: bytes | None) -> str | None:
+    if not value:
+        return None
+    found: object
+    try:
+        leading = _LEADING_ID.match(value)
+        found = msgspec.json.decode(leading[1]) if leading else _ID_DECODER.decode(value).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if isinstance(found, str) and _is_label(found) else None
+
+
+def _is_label(text: str) -> bool:
+    return 1 <= len(text) <= MAX_NAME_CHARS and not has_control(text)
+
+
+def _find_id(
+    body_id: str | UnsetType, headers: Mapping[str, bytes | None], record: KafkaRecord
+) -> tuple[str, IdSource]:
+    if body_id is not UNSET:
+        return body_id, "body"
+    if headers:
+        for name in (CE_ID, X_REQUEST_ID):
+            text = header_text(headers.get(name))
+            if text is not None and _is_label(text):
+                return text, "header"
+    return coordinates_id(record.topic, record.partition, record.offset), "coordinates"
+
+
+def _find_model(body: _Body, headers: Mapping[str, bytes | None]) -> tuple[str | None, str | None]:
+    """Name and version. A header's version goes with the name beside it, never with another source's name."""
+    version = None if body.model_version is UNSET else body.model_version
+    if body.model_name is not UNSET:
+        return body.model_name, version
+    if headers:
+        for name_header, version_header in MODEL_HEADERS:
+            name = _label_header(headers, name_header)
+            if name is not None:
+                return name, version or _label_header(headers, version_header)
+    return None, version
+
+
+def _label_header(headers: Mapping[str, bytes | None], name: str) -> str | None:
+    """A model header that is there but unusable is refused: answering with the default model would be wrong."""
+    text = header_text(headers.get(name))
+    if text is not None and not _is_label(text):
+        raise InvalidInputError(f"headers.{name}: expected 1 to {MAX_NAME_CHARS} characters, none a control character")
+    return text
+
+
+def _build(body: _Body) -> tuple[tuple[_Body, dict[str, Any], dict[str, ParameterValue]], int]:
+    """Check what the types do not say and sort the parameters; counts the strings of the JSON text (strict.py)."""
+    strings = 1 + check_tensors(body.inputs, "inputs")
+    if body.id is not UNSET:
+        strings += _label_strings(body.id, "id")
+    if body.model_name is not UNSET:
+        strings += _label_strings(body.model_name, "model_name")
+    if body.model_version is not UNSET:
+        strings += _label_strings(body.model_version, "model_version")
+    understood: dict[str, Any] = {}
+    kept: dict[str, ParameterValue] = {}
+    if body.parameters is not UNSET:
+        strings += 1 + len(body.parameters)
+        for name, value in body.parameters.items():
+            if type(value) is str:
+                strings += 1
+            check = _UNDERSTOOD.get(name)
+            if check is None:
+                kept[name] = value
+            else:
+                understood[name] = check(value, name)
+    if body.outputs is not UNSET:
+        strings += 1
+        for output in body.outputs:
+            strings += 2 + (1 + parameter_strings(output.parameters) if output.parameters else 0)
+    return (body, understood, kept), strings
+
+
+def _label_strings(text: str, place: str) -> int:
+    """Two strings, key and value, if the value has no control character (it goes into headers and logs)."""
+    if has_control(text):
+        raise InvalidInputError(f"{place}: has a control character")
+    return 2
+
+
+def _text(value: ParameterValue, name: str) -> str:
+    if type(value) is not str or not 0 < len(value) <= MAX_NAME_CHARS:
+        raise InvalidInputError(f"parameters.{name}: expected a string of 1 to {MAX_NAME_CHARS} characters")
+    if not value.isprintable():
+        _label_strings(value, f"parameters.{name}")
+    return value
+
+
+def _whole(value: ParameterValue, name: str, highest: int) -> int:
+    if type(value) is not int or not 0 <= value <= highest:
+        raise InvalidInputError(f"parameters.{name}: expected an integer from 0 to {highest}")
+    return value
+
+
+def _priority(value: ParameterValue, name: str) -> int:
+    return _whole(value, name, MAX_PRIORITY)
+
+
+def _timeout(value: ParameterValue, name: str) -> int | None:
+    """Microseconds; 0 is "no timeout" in Triton's scheduling extension, so it is here."""
+    return _whole(value, name, MAX_SAFE_INTEGER) or None
+
+
+def _flag(value: ParameterValue, name: str) -> bool:
+    if type(value) is not bool:
+        raise InvalidInputError(f"parameters.{name}: expected true or false")
+    return value
+
+
+_UNDERSTOOD: dict[str, Callable[[ParameterValue, str], Any]] = {
+    "tenant": _text,
+    DATA_SUBJECT: _text,
+    "purpose": _text,
+    "consent_ref": _text,
+    "priority": _priority,
+    "timeout": _timeout,
+    "explain": _flag,
+}
+
+
+def encode_request(
+    inputs: str | Sequence[str] | Sequence[Tensor],
+    *,
+    request_id: str | None = None,
+    model_name: str | None = None,
+    model_version: str | None = None,
+    outputs: Sequence[str] = (),
+    tenant: str | None = None,
+    data_subject: str | None = None,
+    purpose: str | None = None,
+    consent_ref: str | None = None,
+    priority: int = 0,
+    timeout_us: int | None = None,
+    explain: bool = False,
+    parameters: Mapping[str, ParameterValue] | None = None,
+) -> bytes:
+    """The value of a request record. Plain text, or several, becomes one BYTES tensor `text` of shape [n].
+
+    `id` comes first, so that even a worker that cannot decode the rest answers to it. Raises `TypeError` for
+    tensor data that JSON cannot hold; limits are the worker's to judge.
+    """
+    document: dict[str, Any] = {}
+    if request_id is not None:
+        document["id"] = request_id
+    if model_name is not None:
+        document["model_name"] = model_name
+    if model_version is not None:
+        document["model_version"] = model_version
+    named = {
+        "tenant": tenant,
+        DATA_SUBJECT: data_subject,
+        "purpose": purpose,
+        "consent_ref": consent_ref,
+        "priority": priority or None,
+        "timeout": timeout_us,
+        "explain": explain or None,
+    }
+    all_parameters = {**(parameters or {}), **{name: value for name, value in named.items() if value is not None}}
+    if all_parameters:
+        document["parameters"] = all_parameters
+    document["inputs"] = [from_tensor(tensor) for tensor in _tensors(inputs)]
+    if outputs:
+        document["outputs"] = [{"name": name} for name in outputs]
+    return orjson.dumps(document, default=plain, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _tensors(inputs: str | Sequence[str] | Sequence[Tensor]) -> list[Tensor]:
+    if isinstance(inputs, str):
+        return [Tensor(TEXT_INPUT, "BYTES", (1,), [inputs])]
+    texts = [item for item in inputs if isinstance(item, str)]
+    tensors = [item for item in inputs if isinstance(item, Tensor)]
+    if texts and tensors:
+        raise TypeError("inputs: texts and tensors cannot be mixed")
+    return [Tensor(TEXT_INPUT, "BYTES", (len(texts),), texts)] if texts else tensors
