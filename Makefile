@@ -36,7 +36,7 @@ kafka: setup ## a real Apache Kafka on loopback, in the foreground
 schemas: setup ## write schemas/asyncapi.yaml again from the topic table
 	$(BIN)/stream-maas schemas
 
-docs: setup ## write the tables of docs/operations.md again from the code
+docs: setup ## write the generated tables of docs/ again from the code
 	$(BIN)/python tests/test_docs.py
 
 clean: ## remove the virtual environment, build output and caches

@@ -1,17 +1,20 @@
 """Documents are held against the code: settings, metrics, codes, topics, commands, targets, links, code blocks.
 
-The tables that stand between `<!-- NAME: generated -->` and `<!-- end -->` are written by `make docs`.
+The tables between `<!-- NAME: generated -->` and `<!-- end -->` are made from the code by `make docs`, which runs this
+file.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,7 @@ from stream_maas.worker.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = ROOT / "docs" / "operations.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "tests" / "README.md"])
 README_MAX_LINES = 150
 PROGRAM = "stream-maas"
@@ -86,30 +90,43 @@ def topics_table() -> str:
     return table(("topic", "what", "key", "value", "partitions", "kept", "written by", "read by"), *rows)
 
 
-GENERATED: dict[str, Callable[[], str]] = {
-    "topics": topics_table,
-    "settings": settings_table,
-    "metrics": metrics_table,
-    "codes": codes_table,
+def file_map() -> str:
+    """Every module that holds something, with the first line of its docstring."""
+    package = ROOT / "stream_maas"
+    rows = []
+    for path in sorted(package.rglob("*.py"), key=lambda path: (len(path.relative_to(package).parts), path)):
+        text = path.read_text(encoding="utf-8")
+        if text.strip():
+            rows.append(
+                (f"`{path.relative_to(package)}`", (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0])
+            )
+    return table(("file", "secret"), *rows)
+
+
+GENERATED: dict[str, tuple[Path, Callable[[], str]]] = {
+    "topics": (OPERATIONS, topics_table),
+    "settings": (OPERATIONS, settings_table),
+    "metrics": (OPERATIONS, metrics_table),
+    "codes": (OPERATIONS, codes_table),
+    "files": (ARCHITECTURE, file_map),
 }
 
 
-def regenerated(text: str) -> str:
-    """`text` with every generated block written anew."""
-    for name, make in GENERATED.items():
-        opening = f"<!-- {name}: generated -->"
-        assert text.count(opening) == 1, f"{opening} is missing"
-        before, _, rest = text.partition(opening)
-        after = rest[rest.index("<!-- end -->") :]
-        text = f"{before}{opening}\n{make()}\n{after}"
-    return text
+def generate() -> None:
+    """Write every generated block anew."""
+    for name, (path, make) in GENERATED.items():
+        before, _, rest = path.read_text(encoding="utf-8").partition(f"<!-- {name}: generated -->")
+        path.write_text(
+            f"{before}<!-- {name}: generated -->\n{make()}\n{rest[rest.index('<!-- end -->') :]}", encoding="utf-8"
+        )
 
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_generated_tables_are_current(name: str) -> None:
-    text = OPERATIONS.read_text(encoding="utf-8")
+    path, make = GENERATED[name]
+    text = path.read_text(encoding="utf-8")
     block = text.partition(f"<!-- {name}: generated -->\n")[2].partition("\n<!-- end -->")[0]
-    assert block == GENERATED[name](), "run `make docs`"
+    assert block == make(), "run `make docs`"
 
 
 # --- code blocks ------------------------------------------------------------------------------------------------
@@ -143,6 +160,47 @@ def blocks(*languages: str) -> list[Block]:
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
 def test_python_blocks_compile(block: Block) -> None:
     compile(block.text, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.fixture(scope="module")
+def served(embedded_broker: str) -> Iterator[dict[str, str]]:
+    """Environment in which README's commands find a broker with topics and a worker; the bootstrap is in it."""
+    environment = os.environ | {
+        "STREAM_MAAS_BOOTSTRAP": embedded_broker,
+        "STREAM_MAAS_PREFIX": f"readme-{uuid.uuid4().hex[:8]}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    subprocess.run([PROGRAM, "topics", "create"], env=environment, check=True, capture_output=True, timeout=60)
+    with subprocess.Popen([PROGRAM, "worker"], env=environment, stdout=subprocess.PIPE, text=True) as worker:
+        try:
+            assert worker.stdout is not None
+            assert any("ready" in line for line in worker.stdout), "the worker ended before it was ready"
+            yield environment
+        finally:
+            worker.terminate()
+
+
+def run(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("block", [block for block in blocks("python") if block.runnable], ids=str)
+def test_runnable_blocks_run(block: Block, served: dict[str, str]) -> None:
+    text = block.text.replace("127.0.0.1:9092", served["STREAM_MAAS_BOOTSTRAP"])
+    printed = run([sys.executable, "-c", text], served)
+    assert set(re.findall(r"\b(positive|negative)\b", printed.lower()))
+
+
+@pytest.mark.embedded
+def test_send_of_readme_runs(served: dict[str, str]) -> None:
+    lines = [line for line in shell_lines((ROOT / "README.md").read_text()) if "| stream-maas send" in line]
+    assert lines
+    for line in lines:
+        printed = run(["bash", "-c", line.replace("kafka-1:9092", served["STREAM_MAAS_BOOTSTRAP"])], served)
+        assert json.loads(printed)["status"] == "prediction"
 
 
 @pytest.mark.parametrize("block", blocks("json", "yaml"), ids=str)
@@ -312,23 +370,19 @@ def test_changelog_has_this_version() -> None:
     assert re.search(rf"^## \[{re.escape(stream_maas.__version__)}\] - \d{{4}}-\d\d-\d\d$", text, re.M)
 
 
-def test_every_code_is_documented() -> None:
-    text = OPERATIONS.read_text(encoding="utf-8")
-    assert [code for code in errors.ERRORS_BY_CODE if f"`{code}`" not in text] == []
-
-
-def test_file_map_is_complete() -> None:
-    """docs/architecture.md names every module that holds something, and no module that is gone."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    package = ROOT / "stream_maas"
-    modules = {
-        str(path.relative_to(package)) for path in package.rglob("*.py") if path.read_text(encoding="utf-8").strip()
-    }
-    named = set(re.findall(r"`((?:[a-z0-9_]+/)*[a-z0-9_]+\.py)`", text))
-    assert modules - named == set(), "not in the file map"
-    assert {name for name in named - modules if not (ROOT / name).exists()} == set(), "in the file map, but gone"
+def test_layers_are_documented_as_they_are_checked() -> None:
+    """The picture of the layers in docs/architecture.md is that of tests/test_architecture.py, without later rooms."""
+    source = ast.parse((ROOT / "tests" / "test_architecture.py").read_text(encoding="utf-8"))
+    (layers,) = (
+        ast.literal_eval(node.value)
+        for node in source.body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "LAYERS" and node.value is not None
+    )
+    drawn = ARCHITECTURE.read_text(encoding="utf-8").partition("## Layers")[2].split("```")[1]
+    rows = [tuple(room.strip() for room in line.split("|")) for line in drawn.strip().splitlines()]
+    present = {path.stem for path in (ROOT / "stream_maas").iterdir()} - {"__main__"}
+    assert rows == [kept for row in layers if (kept := tuple(room for room in row if room in present))]
 
 
 if __name__ == "__main__":
-    OPERATIONS.write_text(regenerated(OPERATIONS.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"wrote {OPERATIONS.relative_to(ROOT)}", file=sys.stderr)
+    generate()
