@@ -15,7 +15,7 @@ import msgspec
 import orjson
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from stream_maas.errors import ERRORS_BY_CODE, BadOutputError, InvalidInputError, UndecodableError
+from stream_maas.errors import BadOutputError, InvalidInputError, UndecodableError
 from stream_maas.records import ModelRef, ParameterValue, Prediction, Rejection, Timings
 from stream_maas.wire import strict
 from stream_maas.wire.tensors import (
@@ -26,7 +26,6 @@ from stream_maas.wire.tensors import (
     check_tensors,
     from_tensor,
     has_control,
-    parameter_strings,
     plain,
     to_tensors,
 )
@@ -85,10 +84,12 @@ def encode_rejection(r: Rejection) -> bytes:
 def decode_answer(value: bytes) -> Prediction | Rejection:
     """The answer in a result record's value. `Prediction.batch` is not published and comes back as None.
 
-    Raises `UndecodableError` for anything that schemas/result.schema.json does not describe.
+    A client may be older than the worker, so members and rejection codes that are not known yet are passed over;
+    apart from that schemas/result.schema.json or rejection.schema.json holds. Raises `UndecodableError`.
     """
     try:
-        return strict.read(value, _DECODER, _build)
+        answer = strict.read_tolerantly(value, _DECODER)
+        return _rejection(answer) if answer.outputs is UNSET else _prediction(answer, answer.outputs)
     except InvalidInputError as error:
         raise UndecodableError(str(error)) from None
 
@@ -138,15 +139,19 @@ def _has_null(data: list[Any]) -> bool:
     return any(_has_null(item) if isinstance(item, list) else item is None for item in data)
 
 
-class _Answer(Struct, forbid_unknown_fields=True, gc=False):
-    """Members of both answers; `_build` says which belong together."""
+class _AnswerTensor(WireTensor, forbid_unknown_fields=False, gc=False):
+    """A tensor of an answer: members of a later version are passed over."""
+
+
+class _Answer(Struct, gc=False):
+    """Members of both answers; an answer with outputs is a prediction."""
 
     id: Annotated[str, Meta(min_length=1, max_length=MAX_ANSWER_ID_CHARS)]
     model_name: Name | UnsetType = UNSET
     model_version: Name | UnsetType = UNSET
-    outputs: Annotated[list[WireTensor], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
-    parameters: dict[str, Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)] | str | bool] | UnsetType = UNSET
-    code: str | UnsetType = UNSET
+    outputs: Annotated[list[_AnswerTensor], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
+    parameters: dict[str, Any] | UnsetType = UNSET
+    code: Name | UnsetType = UNSET
     message: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
     retryable: bool | UnsetType = UNSET
     retry_after_ms: Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)] | UnsetType = UNSET
@@ -155,68 +160,62 @@ class _Answer(Struct, forbid_unknown_fields=True, gc=False):
 _DECODER = msgspec.json.Decoder(_Answer)
 
 
-def _build(answer: _Answer) -> tuple[Prediction | Rejection, int]:
-    """The record, and the number of strings in its JSON text (see strict.py)."""
-    if has_control(answer.id):
+def _rejection(a: _Answer) -> Rejection:
+    if has_control(a.id):
         raise InvalidInputError("id: has a control character")
-    return _build_rejection(answer) if answer.outputs is UNSET else _build_prediction(answer)
-
-
-def _build_rejection(a: _Answer) -> tuple[Rejection, int]:
     if a.code is UNSET or a.message is UNSET or a.retryable is UNSET:
         raise InvalidInputError("value: neither a prediction nor a rejection")
-    if a.model_name is not UNSET or a.model_version is not UNSET or a.parameters is not UNSET:
-        raise InvalidInputError("value: has an unknown member")
-    if a.code not in ERRORS_BY_CODE:
-        raise InvalidInputError("code: is not one of the allowed values")
     if a.retry_after_ms is UNSET:
-        return Rejection(a.id, a.code, a.message, a.retryable), 7
+        return Rejection(a.id, a.code, a.message, a.retryable)
     if not a.retryable:
         raise InvalidInputError("retry_after_ms: only with retryable")
-    return Rejection(a.id, a.code, a.message, a.retryable, a.retry_after_ms), 8
+    return Rejection(a.id, a.code, a.message, a.retryable, a.retry_after_ms)
 
 
-def _build_prediction(a: _Answer) -> tuple[Prediction, int]:
-    if a.model_name is UNSET or a.model_version is UNSET or a.outputs is UNSET or a.parameters is UNSET:
+def _prediction(a: _Answer, outputs: list[_AnswerTensor]) -> Prediction:
+    if a.model_name is UNSET or a.model_version is UNSET or a.parameters is UNSET:
         raise InvalidInputError("value: a prediction has model_name, model_version, id, outputs and parameters")
-    if not (a.code is UNSET and a.message is UNSET and a.retryable is UNSET and a.retry_after_ms is UNSET):
-        raise InvalidInputError("value: has an unknown member")
-    if has_control(a.model_name) or has_control(a.model_version):
-        raise InvalidInputError("model_name, model_version: no control characters")
-    strings = 8 + check_tensors(a.outputs, "outputs") + parameter_strings(a.parameters)
-    parameters = dict(a.parameters)
-    if parameters.pop("status", None) != "prediction":
-        raise InvalidInputError("parameters.status: expected prediction")
-    served_by = _SERVED_BY.search(_take(parameters, "served_by", str))
-    licence = _take(parameters, "licence", str)
-    degraded = _take(parameters, "degraded", bool)
-    _take(parameters, "redactions", int)
-    timings = Timings(**{field: _take(parameters, name, int) for name, field in _TIMING_FIELDS.items()})
-    if served_by is None or not licence:
-        raise InvalidInputError("parameters: served_by ends in @sha256: and a digest, licence is not empty")
-    prediction = Prediction(
+    if has_control(a.id) or has_control(a.model_name) or has_control(a.model_version):
+        raise InvalidInputError("id, model_name, model_version: has a control character")
+    check_tensors(outputs, "outputs")
+    parameters = a.parameters
+    served_by = _SERVED_BY.search(_text(parameters, "served_by"))
+    if _text(parameters, "status") != "prediction" or served_by is None:
+        raise InvalidInputError("parameters: status is prediction and served_by ends in @sha256: and a digest")
+    degraded = parameters.get("degraded")
+    if type(degraded) is not bool:
+        raise InvalidInputError("parameters.degraded: expected true or false")
+    _count(parameters, "redactions")
+    return Prediction(
         id=a.id,
-        model=ModelRef(a.model_name, a.model_version, served_by[1], licence),
-        outputs=to_tensors(a.outputs),
-        redactions=_redactions(parameters),
+        model=ModelRef(a.model_name, a.model_version, served_by[1], _text(parameters, "licence")),
+        outputs=to_tensors(outputs),
+        redactions={
+            name.removeprefix(_REDACTIONS): _count(parameters, name, 1)
+            for name in parameters
+            if _REDACTIONS_NAME.fullmatch(name)
+        },
         degraded=degraded,
-        timings=timings,
+        timings=Timings(**{field: _count(parameters, name) for name, field in _TIMING_FIELDS.items()}),
     )
-    return prediction, strings
 
 
-def _take(parameters: dict[str, Any], name: str, kind: type[_P]) -> _P:
-    value = parameters.pop(name, None)
-    if type(value) is not kind:
-        raise InvalidInputError(f"parameters.{name}: expected {kind.__name__}")
+def _text(parameters: Mapping[str, object], name: str) -> str:
+    value = parameters.get(name)
+    if type(value) is not str or not value or has_control(value):
+        raise InvalidInputError(f"parameters.{name}: expected text")
     return value
 
 
-def _redactions(parameters: Mapping[str, object]) -> dict[str, int]:
-    """What is left of the parameters: counts by entity type, nothing else."""
-    counts: dict[str, int] = {}
-    for name, count in parameters.items():
-        if type(count) is not int or count < 1 or _REDACTIONS_NAME.fullmatch(name) is None:
-            raise InvalidInputError("parameters: has an unknown member")
-        counts[name.removeprefix(_REDACTIONS)] = count
-    return counts
+def _count(parameters: Mapping[str, object], name: str, lowest: int = 0) -> int:
+    value = parameters.get(name)
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not lowest <= value <= MAX_SAFE_INTEGER:
+        raise InvalidInputError(f"parameters.{_known_name(name)}: expected an integer of at least {lowest}")
+    return value
+
+
+def _known_name(name: str) -> str:
+    """Only names of ours may stand in a message."""
+    return name if name in _TIMING_FIELDS else "redactions"

@@ -23,7 +23,6 @@ Text = Annotated[str, Meta(min_length=1)]
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Count = Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)]
 AnyInteger = Annotated[int, Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
-Code = Literal[tuple(ERRORS_BY_CODE)]  # type: ignore[valid-type]
 
 
 class _Request(Struct, forbid_unknown_fields=True):
@@ -96,7 +95,7 @@ class _Data(Struct, forbid_unknown_fields=True):
     degraded: bool
     timings_us: _Timings
     writer: _Writer
-    code: Code | None = None
+    code: str | None = None
     trace_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")] | None = None
     model: _Model | None = None
     batch: _Batch | None = None
@@ -139,8 +138,9 @@ def decode_audit(value: bytes) -> AuditEvent:
         canonical = encode_audit(decision, writer, time_us=time_us)
     except (msgspec.DecodeError, RecursionError, ValueError, TypeError, OverflowError):
         raise UndecodableError("value: not an audit event of this version") from None
-    if (decision.status == "rejection") != (decision.code is not None):
-        raise UndecodableError("data.code: rejections have one, predictions do not")
+    rejected = decision.status == "rejection"
+    if decision.code not in ERRORS_BY_CODE if rejected else decision.code is not None:
+        raise UndecodableError("data.code: rejections have one that is known, predictions have none")
     if canonical != value:
         raise UndecodableError("value: an audit event, but not in its canonical bytes")
     return AuditEvent(event.id, event.source, time_us, decision, writer)
@@ -165,7 +165,7 @@ def _decision(data: _Data) -> Decision:
         purpose=caller.purpose,
         consent_ref=caller.consent_ref,
         priority=request.priority,
-        model=model and ModelRef(model.name, model.version, model.digest, model.licence),
+        model=ModelRef(model.name, model.version, model.digest, model.licence) if model else None,
         model_name=request.model_name,
         input_bytes=data.input.bytes,
         input_digest=data.input.digest,
@@ -175,7 +175,7 @@ def _decision(data: _Data) -> Decision:
         label=output.label,
         score_ppm=output.score_ppm,
         degraded=data.degraded,
-        batch=batch and BatchPosition(batch.id, batch.size, batch.index),
+        batch=BatchPosition(batch.id, batch.size, batch.index) if batch else None,
         timings=Timings(timings.queue, timings.redact, timings.infer, timings.total),
         trace_id=data.trace_id,
     )

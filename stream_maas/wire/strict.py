@@ -26,6 +26,7 @@ from stream_maas.errors import InvalidInputError, RequestError, UndecodableError
 
 T = TypeVar("T")
 B = TypeVar("B")
+Pairs = list[tuple[str, Any]]
 Build = Callable[[T], tuple[B, int]]
 """Turns a decoded body into what is wanted of it and the number of strings, keys included, in its JSON text.
 Raises `InvalidInputError` for what types cannot say."""
@@ -61,7 +62,19 @@ def read(value: bytes, decoder: msgspec.json.Decoder[T], build: Build[T, B]) -> 
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RequestError):
         pass  # the exact opinion below says what is wrong, if anything is
     try:
-        return _read_exactly(value, decoder, build)
+        return build(_convert(value, decoder, _unique))[0]
+    except RecursionError:
+        raise InvalidInputError(_TOO_DEEP) from None
+
+
+def read_tolerantly(value: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode without looking for repeated keys, for readers that pass over members they do not know."""
+    try:
+        return decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return _convert(value, decoder, dict)
     except RecursionError:
         raise InvalidInputError(_TOO_DEEP) from None
 
@@ -79,7 +92,8 @@ def quote_count(text: bytes) -> int:
     return quotes
 
 
-def _read_exactly(value: bytes, decoder: msgspec.json.Decoder[T], build: Build[T, B]) -> B:
+def _convert(value: bytes, decoder: msgspec.json.Decoder[T], pairs: Callable[[Pairs], dict[str, Any]]) -> T:
+    """The exact opinion."""
     try:
         msgspec.json.decode(value)
     except msgspec.ValidationError as error:
@@ -87,16 +101,15 @@ def _read_exactly(value: bytes, decoder: msgspec.json.Decoder[T], build: Build[T
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise UndecodableError(_NOT_JSON) from None
     document = json.loads(
-        value, object_pairs_hook=_unique, parse_float=_integral, parse_int=_integer, parse_constant=_refuse
+        value, object_pairs_hook=pairs, parse_float=_integral, parse_int=_integer, parse_constant=_refuse
     )
     try:
-        body: T = msgspec.convert(document, decoder.type)
+        return msgspec.convert(document, decoder.type)
     except msgspec.ValidationError as error:
         raise InvalidInputError(_describe(error)) from None
-    return build(body)[0]
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: Pairs) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
         raise InvalidInputError(_REPEATED)
