@@ -11,7 +11,7 @@ from stream_maas.wire.answer import (
     stable_digest,
     without_timings,
 )
-from stream_maas.wire.audit import encode_audit
+from stream_maas.wire.audit import encode_audit, service_source
 from stream_maas.wire.audit_reading import AuditEvent, decode_audit
 from stream_maas.wire.dead_letter import encode_dead_letter
 from stream_maas.wire.headers import (
@@ -51,6 +51,7 @@ __all__ = [
     "is_own_record",
     "request_headers",
     "schemas_dir",
+    "service_source",
     "stable_digest",
     "without_timings",
 ]

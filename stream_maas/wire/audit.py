@@ -33,7 +33,7 @@ def encode_audit(decision: Decision, writer: Writer, *, time_us: int) -> bytes:
     event = {
         "specversion": "1.0",
         "type": AUDIT_TYPE,
-        "source": _source(writer.app),
+        "source": service_source(writer.app),
         "id": audit_id(decision.topic, decision.partition, decision.offset),
         "time": _rfc3339(time_us),
         "datacontenttype": "application/json",
@@ -133,7 +133,7 @@ def _ascii(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=8)
-def _source(app: str) -> str:
+def service_source(app: str) -> str:
     """CloudEvents `source`, a URI reference: the application, not the worker, so that a repeat is the same event."""
     return f"/stream-maas/{quote(app, safe='')}"
 
