@@ -53,14 +53,14 @@ class KafkaConfig:
         default="PLAIN", metadata=_help("used with the SASL protocols")
     )
     sasl_username: str = field(default="", metadata=_help("for PLAIN and SCRAM"))
-    sasl_password: str = field(default="", metadata=_help("for PLAIN and SCRAM", secret=True))
+    sasl_password: str = field(default="", repr=False, metadata=_help("for PLAIN and SCRAM", secret=True))
     sasl_oauth_token_file: str = field(
         default="", metadata=_help("file that holds the bearer token; read again at every (re)authentication")
     )
     ssl_cafile: str = field(default="", metadata=_help("PEM file of trusted authorities; empty uses the system's"))
     ssl_certfile: str = field(default="", metadata=_help("PEM client certificate (mutual TLS)"))
     ssl_keyfile: str = field(default="", metadata=_help("PEM private key (mutual TLS)"))
-    ssl_key_password: str = field(default="", metadata=_help("of the private key", secret=True))
+    ssl_key_password: str = field(default="", repr=False, metadata=_help("of the private key", secret=True))
     ssl_check_hostname: bool = field(default=True, metadata=_help("verify the broker's host name"))
     client_rack: str = field(default="", metadata=_help("rack or zone, for fetching from the nearest replica"))
     request_timeout_ms: int = field(default=30_000, metadata=_help("one request to a broker"))
@@ -115,6 +115,7 @@ class WorkerConfig:
     web_port: int = field(default=0, metadata=_help("0 takes a free port; -1 switches the endpoints off"))
     digest_key: str = field(
         default="",
+        repr=False,
         metadata=_help(
             "key of digests and subject references, 32 or more characters; set one in production", secret=True
         ),
@@ -256,9 +257,9 @@ def _parse(raw: Any, kind: Any, where: str) -> Any:
         return raw
     if origin is tuple:
         items = raw.split(",") if isinstance(raw, str) else raw
-        if not isinstance(items, list | tuple):
+        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
             raise SettingsError(f"{where}: expected a comma separated list")
-        return tuple(str(item).strip() for item in items if str(item).strip())
+        return tuple(item.strip() for item in items if item.strip())
     if origin in (typing.Union, types.UnionType):
         return (
             None
@@ -273,13 +274,16 @@ def _parse(raw: Any, kind: Any, where: str) -> Any:
             raise SettingsError(f"{where}: expected true or false")
         return word in {"1", "true", "yes", "on"}
     if kind is int or kind is float:
-        if isinstance(raw, bool):
-            raise SettingsError(f"{where}: expected a number")
+        wanted = "a whole number" if kind is int else "a number"
+        if isinstance(raw, bool) or (kind is int and isinstance(raw, float)):
+            raise SettingsError(f"{where}: expected {wanted}")
         try:
             return kind(raw)
-        except (TypeError, ValueError) as error:
-            raise SettingsError(f"{where}: expected {'a whole number' if kind is int else 'a number'}") from error
-    return str(raw)
+        except (TypeError, ValueError):
+            raise SettingsError(f"{where}: expected {wanted}") from None  # the cause would quote the value
+    if not isinstance(raw, str):
+        raise SettingsError(f"{where}: expected text")
+    return raw
 
 
 def _check(settings: Settings) -> None:
