@@ -1,0 +1,66 @@
+"""Keeps the bars: which ratios and figures the project promises, and how they follow from the measured runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from benchmarks.latency import Latency
+from benchmarks.throughput import Throughput
+
+DELIVERY_RATIO = 0.45
+EXACTLY_ONCE_RATIO = 0.85
+PATH_CPU_US = 12.0
+ADDED_P99_MS = {"at-least-once": 15.0, "exactly-once": 30.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One promise and what came of it."""
+
+    name: str
+    value: float
+    limit: float
+    kind: Literal["at least", "at most"]
+    unit: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.value >= self.limit if self.kind == "at least" else self.value <= self.limit
+
+
+def judge(throughputs: Sequence[Throughput], latencies: Sequence[Latency]) -> list[Bar]:
+    """All bars whose contenders were measured."""
+    bars: list[Bar] = []
+    names = {run.contender for run in throughputs}
+    if {"at-least-once", "exactly-once"} <= names:
+        ratio = speed_ratio(throughputs, "exactly-once", "at-least-once")
+        bars.append(Bar("throughput, exactly-once / at-least-once", ratio, EXACTLY_ONCE_RATIO, "at least"))
+    for contender in ("at-least-once", "exactly-once"):
+        if {contender, "bare"} <= names:
+            ratio = speed_ratio(throughputs, contender, "bare")
+            bars.append(Bar(f"throughput, {contender} / bare loop", ratio, DELIVERY_RATIO, "at least"))
+    if "path-only" in names:
+        cost_us = median(run.cpu_us_per_row for run in throughputs if run.contender == "path-only")
+        bars.append(Bar("transport + decode + publish", cost_us, PATH_CPU_US, "at most", "us CPU/record"))
+    for contender, limit_ms in ADDED_P99_MS.items():
+        added = added_p99_ms(latencies, contender)
+        if added is not None:
+            bars.append(Bar(f"added p99 at 30 % load, {contender}", added, limit_ms, "at most", "ms"))
+    return bars
+
+
+def speed_ratio(runs: Sequence[Throughput], contender: str, base: str) -> float:
+    """Median over rounds of the ratio of two neighbours in time: a slow minute of the machine hits both."""
+    ours = [run.rows_per_s for run in runs if run.contender == contender]
+    theirs = [run.rows_per_s for run in runs if run.contender == base]
+    return median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def added_p99_ms(runs: Sequence[Latency], contender: str) -> float | None:
+    """Median p99 over rounds minus the bare loop's; None when one of the two was not measured."""
+    ours = [run.p99_ms for run in runs if run.contender == contender]
+    bare = [run.p99_ms for run in runs if run.contender == "bare"]
+    return median(ours) - median(bare) if ours and bare else None

@@ -1,0 +1,64 @@
+"""The worker with its serving step taken out: fetch, Faust, decode, publish and commit are the real ones.
+
+What is published instead are result and audit records of a real run (`--samples`), one of each per request, so the
+bytes on the wire are those of the whole worker, but nothing is redacted, inferred or encoded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import samples
+from stream_maas import settings, wire
+from stream_maas.records import Answered, Outgoing
+from stream_maas.worker import app as worker_app
+from stream_maas.worker.agents import LaneAgent
+from stream_maas.worker.transport import Chunk
+
+
+class PathOnlyAgent(LaneAgent):
+    """Decodes each request, then answers with the next sample."""
+
+    recorded: samples.Samples
+
+    async def _serve(self, chunk: Chunk) -> Answered:
+        for record in chunk.records:
+            wire.decode_request(record)
+        pairs = zip(
+            chunk.records, itertools.cycle(self.recorded.results), itertools.cycle(self.recorded.audits), strict=False
+        )
+        results, audits = [], []
+        for record, result, audit in pairs:
+            results.append(Outgoing(record.key, result.value, result.headers))
+            audits.append(Outgoing(record.key, audit.value, audit.headers))
+        return Answered(results, audits, [], {"prediction": len(results)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("bootstrap", "prefix", "group", "samples"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--delivery", default="exactly-once", choices=("exactly-once", "at-least-once"))
+    options = parser.parse_args()
+    PathOnlyAgent.recorded = samples.load(Path(options.samples))
+    # The composition root has no seam for this, and should not get one for a benchmark's sake.
+    setattr(worker_app, "LaneAgent", PathOnlyAgent)  # noqa: B010
+    config = settings.load(
+        {
+            "kafka.bootstrap": options.bootstrap,
+            "topics.prefix": options.prefix,
+            "worker.app_id": options.group,
+            "worker.instance": "bench",
+            "worker.delivery": options.delivery,
+        }
+    )
+    ready = lambda facts: print(json.dumps({**facts, "status": "ready"}), flush=True)  # noqa: E731
+    sys.exit(worker_app.run_worker(config, on_ready=ready))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Where the time of one request goes inside the pipeline: each stage alone, in one process, without a broker.
+
+One real chunk is served while every call of a stage is written down; then each stage's calls are repeated with the
+same arguments until the fastest of many repetitions stands. What the stages leave of the whole is the pipeline's own
+work, and so is never zero.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import workload
+from stream_maas import __version__, pipeline, wire
+from stream_maas.admission import Limits
+from stream_maas.inference import Catalog
+from stream_maas.inference.config import RuntimeConfig
+from stream_maas.privacy import Redactor
+from stream_maas.privacy.config import RedactionConfig
+from stream_maas.records import Answered, InputRecord, Writer
+
+CHUNK_ROWS = 256
+REPEATS = 25
+_NOW_US = 1_800_000_000_000_000
+
+
+@dataclass(slots=True)
+class Stage:
+    """A function that the pipeline calls, found where the pipeline looks it up."""
+
+    name: str
+    holder: Any
+    attribute: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds per record of the chunk, fastest repetition."""
+
+    name: str
+    us: float
+    calls: int
+
+
+def make_service() -> pipeline.Service:
+    """The worker's service with default settings."""
+    catalog = Catalog.load(RuntimeConfig())
+    for model in catalog.models:
+        model.warm_up()
+    writer = Writer(app="stream-maas", instance="bench", build=__version__, runtime=catalog.runtime)
+    return pipeline.Service(
+        redactor=Redactor(RedactionConfig()),
+        catalog=catalog,
+        limits=Limits(),
+        writer=writer,
+        source=wire.service_source("maas", "stream-maas"),
+        digest_key=b"k" * 32,
+    )
+
+
+def make_chunk(rows: int = CHUNK_ROWS) -> list[InputRecord]:
+    """Records as a consumer would hand them over."""
+    return [
+        InputRecord("maas.requests", 0, offset, _NOW_US // 1000 - 5, request.key, request.value)
+        for offset, request in enumerate(workload.requests(rows))
+    ]
+
+
+def serve(service: pipeline.Service, chunk: Sequence[Any]) -> Answered:
+    return pipeline.serve(chunk, lane="default", now_us=_NOW_US, clock=time.perf_counter_ns, service=service)
+
+
+def stages_of(service: pipeline.Service) -> list[Stage]:
+    model = service.catalog.models[0]
+    return [
+        Stage("decode request", wire, "decode_request"),
+        Stage("redact", type(service.redactor), "redact_request"),
+        Stage("prepare row", type(model), "prepare"),
+        Stage("infer", type(model), "run"),
+        Stage("encode result and its digest", wire, "encode_prediction_and_digest"),
+        Stage("encode audit event", wire, "encode_audit"),
+        Stage("digest of input", pipeline, "_input_digest"),
+        Stage("headers of result", wire, "answer_headers"),
+    ]
+
+
+def measure(service: pipeline.Service, chunk: Sequence[Any]) -> list[Cost]:
+    """Costs of the stages, of the pipeline around them, of both together, and of filling produce batches."""
+    calls = {}
+    for stage in stages_of(service):
+        with _recorded(stage) as made:
+            serve(service, chunk)
+        calls[stage.name] = (getattr(stage.holder, stage.attribute), made)
+    answered = serve(service, chunk)
+    gc.collect()
+    gc.disable()
+    try:
+        costs = [
+            Cost(name, _fastest_us(partial(_repeat, function, made)) / len(chunk), len(made))
+            for name, (function, made) in calls.items()
+        ]
+        whole_us = _fastest_us(lambda: serve(service, chunk)) / len(chunk)
+        costs.append(Cost("pipeline around the stages", whole_us - sum(cost.us for cost in costs), 1))
+        costs.append(Cost("whole pipeline.serve", whole_us, 1))
+        costs.append(Cost("fill produce batches", _fastest_us(lambda: _fill(answered)) / len(chunk), 2 * len(chunk)))
+    finally:
+        gc.enable()
+    return costs
+
+
+@contextlib.contextmanager
+def _recorded(stage: Stage) -> Iterator[list[tuple[tuple[Any, ...], dict[str, Any]]]]:
+    """Put a stand-in that writes its arguments down before it calls the function it stands for."""
+    made: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    original = getattr(stage.holder, stage.attribute)
+
+    def recorder(*args: Any, **kwargs: Any) -> Any:
+        made.append((args, kwargs))
+        return original(*args, **kwargs)
+
+    setattr(stage.holder, stage.attribute, recorder)
+    try:
+        yield made
+    finally:
+        setattr(stage.holder, stage.attribute, original)
+
+
+def _repeat(function: Callable[..., Any], calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+    for args, kwargs in calls:
+        function(*args, **kwargs)
+
+
+def _fill(answered: Answered) -> None:
+    """What the publisher does with the rows before they go to the network."""
+    for rows in (answered.audits, answered.results, answered.dead_letters):
+        batch = DefaultRecordBatchBuilder(
+            magic=2, compression_type=0, is_transactional=1, producer_id=1, producer_epoch=0, base_sequence=0,
+            batch_size=1 << 20,
+        )  # fmt: skip
+        for offset, row in enumerate(rows):
+            batch.append(offset, timestamp=_NOW_US // 1000, key=row.key, value=row.value, headers=row.headers)
+        batch.build()
+
+
+def _fastest_us(function: Callable[[], object]) -> float:
+    best_ns = min(_timed_ns(function) for _ in range(REPEATS))
+    return best_ns / 1000
+
+
+def _timed_ns(function: Callable[[], object]) -> int:
+    started_ns = time.perf_counter_ns()
+    function()
+    return time.perf_counter_ns() - started_ns
+
+
+def main(console: Console) -> None:
+    """Print the table."""
+    costs = measure(make_service(), make_chunk())
+    whole = next(cost.us for cost in costs if cost.name == "whole pipeline.serve")
+    table = Table(title=f"us per record, chunk of {CHUNK_ROWS}, fastest of {REPEATS}", title_justify="left")
+    for column in ("stage", "us", "share", "calls"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for cost in costs:
+        table.add_row(cost.name, f"{cost.us:.2f}", f"{cost.us / whole:.0%}", str(cost.calls))
+    console.print(table)
