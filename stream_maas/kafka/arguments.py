@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from aiokafka.errors import AuthenticationFailedError
 
 from stream_maas.errors import SettingsError
 from stream_maas.settings import KafkaConfig
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+"""A name, an IPv4 address, or an IPv6 address in brackets."""
 
 
 def connection(config: KafkaConfig) -> dict[str, Any]:
@@ -62,7 +66,7 @@ def addresses(config: KafkaConfig) -> list[tuple[str, int]]:
     found = []
     for part in filter(None, (part.strip() for part in config.bootstrap.split(","))):
         host, _, port = part.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise SettingsError("kafka.bootstrap: expected HOST:PORT[,HOST:PORT...]")
         found.append((host, int(port)))
     if not found:
