@@ -1,0 +1,115 @@
+"""How disguised characters are read: what stands for an ASCII character, and what cannot be seen at all.
+
+Rules of this file:
+1. A fold replaces one character by one character, so that offsets stay equal: any decimal digit by its ASCII digit,
+   compatibility forms (fullwidth, mathematical, circled, superscript ...) by their ASCII character, spaces by a
+   space, dashes by a hyphen.
+2. Invisible characters (format, zero-width, soft hyphen, variation selectors, combining marks, controls) are left
+   out; only then is a list of origins built that leads back to the original offsets.
+3. The fold is read, never published: what is cut is cut from the original text, invisible characters included.
+   Folding says nothing about intent: ordinary Arabic, Hindi or Chinese text folds too.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Final, NamedTuple
+
+_SCRIPTS: Final = (range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xD7B0, 0xE000), range(0xF900, 0x20000))
+"""Everything assigned but the Han and Hangul blocks and private use: nothing in those folds."""
+_TAGS: Final = range(0xE0000, 0xE0200)
+"""Tag characters and supplementary variation selectors: invisible, assigned or not."""
+_BLANKS: Final = "\u115f\u1160\u2065\u2800\u3164\uffa0"
+"""Letters and symbols that are drawn as nothing."""
+_LOOKALIKES: Final = {
+    "\u2212": "-", "\u02d7": "-", "\u2043": "-", "\u2044": "/", "\u2215": "/", "\u3002": ".", "\u2024": ".",
+    "\u00b7": ".", "\u2027": ".", "\u30fb": ".", "\uff61": ".", "\uff65": ".",
+}  # fmt: skip
+"""Minus signs, slashes and dots that have no ASCII compatibility form but are typed for one."""
+CONTROLS: Final = bytes(code for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r")
+
+
+class Folded(NamedTuple):
+    """A text as recognizers read it. `origins[i]` is the original offset of character i, and one more entry holds
+    the original length; None where offsets are equal."""
+
+    text: str
+    origins: Sequence[int] | None
+
+
+def _pairs() -> Iterator[tuple[str, str]]:
+    """Every character that folds, with what it folds to ("" where invisible)."""
+    for code in chain(*_SCRIPTS, _TAGS):
+        character = chr(code)
+        category = unicodedata.category(character)
+        if category == "Nd":
+            yield character, str(unicodedata.decimal(character))
+        elif category in ("Mn", "Me", "Cf", "Cc") or code in _TAGS:
+            # U+0085, NEXT LINE, is the one control of this range that is not ignorable.
+            yield character, "\n" if code == 0x85 else ""
+        elif category == "Zs":
+            yield character, " "
+        elif category == "Pd":
+            yield character, "-"
+        elif category == "Cs":
+            # A lone surrogate has no UTF-8 form, which both engines must be able to ask for.
+            yield character, "\ufffd"
+        elif unicodedata.decomposition(character):
+            compatible = unicodedata.normalize("NFKC", character)
+            if len(compatible) == 1 and compatible.isascii():
+                yield character, compatible
+    yield from ((blank, "") for blank in _BLANKS)
+    yield from _LOOKALIKES.items()
+    yield from ((chr(code), "") for code in CONTROLS)
+
+
+_FOLD: Final = dict(_pairs())
+
+
+def _character_class(characters: Iterable[str], astral: str) -> re.Pattern[str]:
+    """A pattern for one of `characters`, written in ranges.
+
+    Beyond U+FFFF the regular expression engine tests range by range, so there the class is the wider `astral`.
+    """
+    ranges: list[tuple[int, int]] = []
+    for code in sorted(code for code in map(ord, characters) if code < 0x10000):
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1] = (ranges[-1][0], code)
+        else:
+            ranges.append((code, code))
+    return re.compile("[" + "".join(f"\\u{low:04x}-\\u{high:04x}" for low, high in ranges) + astral + "]")
+
+
+_MAY_FOLD: Final = _character_class(_FOLD, astral="\U00010000-\U000e0fff")
+_MAY_BE_EVIDENCE: Final = _character_class(
+    # Digits of historic scripts, mathematical and enclosed digits, segmented digits; not the emoji between them.
+    (wide for wide, ascii_ in _FOLD.items() if ascii_ and ascii_ in "0123456789@%" and wide > "\x7f"),
+    astral="\U00010000-\U0001f1e5\U0001fb00-\U0001fbff",
+)
+
+
+def has_wide_evidence(text: str) -> bool:
+    """Whether `text` may hold a non-ASCII digit or at sign; True too often for rare scripts, never too seldom."""
+    return _MAY_BE_EVIDENCE.search(text) is not None
+
+
+def _fold_match(match: re.Match[str]) -> str:
+    character = match.group()
+    return _FOLD.get(character, character)
+
+
+def fold(text: str) -> Folded:
+    """`text` as recognizers read it. Linear in its length; ASCII text without controls is returned as it is."""
+    if text.isascii():
+        raw = text.encode("ascii")
+        if len(raw.translate(None, CONTROLS)) == len(raw):
+            return Folded(text, None)
+    folded = _MAY_FOLD.sub(_fold_match, text)
+    if len(folded) == len(text):
+        return Folded(folded, None)
+    origins = [offset for offset, character in enumerate(text) if _FOLD.get(character) != ""]
+    origins.append(len(text))
+    return Folded(folded, origins)

@@ -1,0 +1,100 @@
+"""Which field names say that their value is personal, whatever it looks like.
+
+Names are compared without case, accents, plural and punctuation. The end of a name decides: `customer_phone_number`
+and `billingPhone2` are telephones, `phone_model` and `email_verified` are not.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+ALIASES: Final[dict[str, tuple[str, ...]]] = {
+    "EMAIL": (
+        "email", "emailaddress", "mail", "mailaddress", "emailid", "useremail", "mailto",
+        "emailadresse", "mailadresse", "courriel", "adressemail", "correo", "correoelectronico", "correio",
+        "correioeletronico", "邮箱", "电子邮箱", "电子邮件", "邮件地址", "郵箱", "電子郵件",
+    ),
+    "PHONE": (
+        "phone", "telephone", "tel", "mobile", "mobilephone", "cellphone", "msisdn", "fax", "whatsapp",
+        "landline", "phonenr", "contactnumber", "callerid",
+        "telefon", "telefonnummer", "handy", "handynummer", "mobilnummer", "rufnummer", "festnetz",
+        "telefono", "movil", "celular", "telefonomovil", "portable", "numerodetelephone",
+        "telefone", "telemovel", "fone", "telefonecelular",
+        "电话", "电话号码", "手机", "手机号", "手机号码", "联系电话", "联系方式", "座机", "電話", "手機",
+    ),
+    "SSN": ("ssn", "socialsecurity", "socialsecuritynumber", "socialsec", "ussn", "社会安全号", "社会安全号码"),
+    "CPF": ("cpf", "cpfcnpj", "cadastropessoafisica", "numerocpf", "cpfdocliente"),
+    "CARD": (
+        "card", "cardnumber", "creditcard", "debitcard", "bankcard", "paymentcard", "ccnumber", "ccnum", "cardpan",
+        "kreditkarte", "kreditkartennummer", "kartennummer", "cartebancaire", "cartedecredit", "numerodecarte",
+        "tarjeta", "tarjetadecredito", "numerodetarjeta", "cartao", "cartaodecredito", "numerodocartao",
+        "银行卡", "银行卡号", "信用卡", "信用卡号", "卡号", "銀行卡", "卡號",
+    ),
+    "IBAN": ("iban", "ibannumber", "bankaccountiban", "kontoiban", "国际银行账号"),
+    "CN_ID": (
+        "idcard", "identitycard", "residentid", "residentidentitycard", "citizenid", "chineseid", "shenfenzheng", "sfz",
+        "身份证", "身份证号", "身份证号码", "证件号", "证件号码", "居民身份证", "身分證", "身份證",
+    ),
+    "DATA_SUBJECT": ("datasubject",),
+}  # fmt: skip
+"""Entity type -> names, normalised. DATA_SUBJECT has no recognizer: it is this package's own field."""
+
+_TYPE_OF: Final = {alias: entity_type for entity_type, aliases in ALIASES.items() for alias in aliases}
+_HAN_TYPE_OF: Final = {alias: entity_type for alias, entity_type in _TYPE_OF.items() if not alias.isascii()}
+_LONGEST_HAN: Final = max(map(len, _HAN_TYPE_OF))
+
+_TAILS: Final = frozenset((
+    "number", "numbers", "no", "nr", "num", "nums", "numero", "nummer", "value", "text",
+    "raw", "str", "string", "field", "primary", "secondary", "home", "work", "office", "private",
+    "personal", "main", "alt", "other", "new", "old", "address", "addresses", "adresse",
+))  # fmt: skip
+"""Words after the telling one that do not change what the value is."""
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\x00-\x7f]+")
+_WORDS_JOINED: Final = 4
+_LONGEST_NAME: Final = 128
+_STEMS: Final = re.compile("|".join(sorted({alias[:3] for alias in _TYPE_OF if alias.isascii()})))
+"""Cheap refusal: a name that holds the start of no alias is no hint."""
+
+
+def hint_for(name: str) -> str | None:
+    """The entity type that the field name announces, or None. Names above 128 characters announce nothing."""
+    if name.isascii():
+        if not _STEMS.search(name.lower().replace("_", "").replace("-", "")):
+            return None
+    elif len(name) <= _LONGEST_NAME:
+        name = _without_accents(name)
+    if len(name) > _LONGEST_NAME:
+        return None
+    return _hint_of_words(_WORD.findall(name))
+
+
+def _without_accents(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name)
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
+def _hint_of_words(words: list[str]) -> str | None:
+    words = [word.lower() for word in words]
+    while words:
+        if not words[-1].isascii():
+            return _hint_of_han(words[-1])
+        for count in range(min(_WORDS_JOINED, len(words)), 0, -1):
+            joined = "".join(words[-count:])
+            found = _TYPE_OF.get(joined) or (_TYPE_OF.get(joined[:-1]) if joined.endswith("s") else None)
+            if found:
+                return found
+        if words[-1] not in _TAILS:
+            return None
+        words.pop()
+    return None
+
+
+def _hint_of_han(word: str) -> str | None:
+    """Scripts without spaces: the longest alias that ends the word."""
+    for width in range(min(_LONGEST_HAN, len(word)), 0, -1):
+        found = _HAN_TYPE_OF.get(word[-width:])
+        if found:
+            return found
+    return None

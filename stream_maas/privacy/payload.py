@@ -1,0 +1,107 @@
+"""Which fields of a request are walked, and which are structure that is left alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from stream_maas.privacy.hints import hint_for
+from stream_maas.privacy.walk import Walk
+from stream_maas.records import Request, Tensor
+
+_TEXT_FIELDS: Final = ("tenant", "purpose", "consent_ref", "model_name", "model_version")
+_STRUCTURAL: Final = re.compile(
+    "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # UUID, RFC 9562
+    "|[0-9a-fA-F]{32}"  # the same without hyphens; MD5
+    "|[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{26}"  # ULID
+).fullmatch
+"""Generated ids: their digit runs would be false finds, and they say nothing about anybody."""
+_TRACEPARENT: Final = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+"""W3C Trace Context, version 00."""
+
+
+def walk_request(walk: Walk, request: Request) -> Request:
+    """`request` without personal data; the same object if it held none.
+
+    `data_subject` is personal by nature and becomes None. `priority` and `timeout_us` keep their meaning at 0 and
+    None if a personal number was hidden in them.
+    """
+    changes: dict[str, Any] = {}
+    if request.id_source != "coordinates" and not _STRUCTURAL(request.id):
+        _walk_field(walk, walk.text, request, "id", changes)
+    for field in _TEXT_FIELDS:
+        _walk_field(walk, walk.text, request, field, changes)
+    if request.traceparent is not None and not _TRACEPARENT(request.traceparent):
+        _walk_field(walk, walk.text, request, "traceparent", changes)
+    if request.data_subject is not None:
+        changes["data_subject"] = None
+    if walk.numbers(request.priority) is not request.priority:
+        changes["priority"] = 0
+    if request.timeout_us is not None and walk.numbers(request.timeout_us) is not request.timeout_us:
+        changes["timeout_us"] = None
+    if request.parameters:
+        _walk_field(walk, walk.mapping, request, "parameters", changes)
+    if request.outputs:
+        _walk_field(walk, walk.value, request, "outputs", changes)
+    inputs = _walk_inputs(walk, request.inputs)
+    if inputs is not request.inputs:
+        changes["inputs"] = inputs
+    return replace(request, **changes) if changes else request
+
+
+def walk_key(walk: Walk, key: bytes) -> bytes:
+    """The record's key, read as UTF-8. Bytes that are not UTF-8 stay unless something is found beside them."""
+    text = key.decode("utf-8", "replace")
+    if _STRUCTURAL(text):
+        return key
+    walk.trail.append("key")
+    redacted = walk.text(text)
+    walk.trail.pop()
+    return key if redacted is text else redacted.encode("utf-8", "replace")
+
+
+def _walk_inputs(walk: Walk, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    result: list[Tensor] | None = None
+    walk.trail += ("inputs", 0)
+    for index, tensor in enumerate(inputs):
+        walk.trail[-1] = index
+        redacted = _walk_tensor(walk, tensor)
+        if redacted is not tensor:
+            if result is None:
+                result = list(inputs)
+            result[index] = redacted
+    del walk.trail[-2:]
+    return inputs if result is None else tuple(result)
+
+
+def _walk_tensor(walk: Walk, tensor: Tensor) -> Tensor:
+    changes: dict[str, Any] = {}
+    _walk_field(walk, walk.text, tensor, "name", changes)
+    _walk_field(walk, walk.numbers, tensor, "shape", changes)
+    if tensor.parameters:
+        _walk_field(walk, walk.mapping, tensor, "parameters", changes)
+    visit = walk.value if tensor.datatype == "BYTES" else walk.numbers
+    _walk_field(walk, visit, tensor, "data", changes, hint_for(tensor.name))
+    return replace(tensor, **changes) if changes else tensor
+
+
+def _walk_field(
+    walk: Walk,
+    visit: Callable[..., Any],
+    record: Request | Tensor,
+    field: str,
+    changes: dict[str, Any],
+    *hint: str | None,
+) -> None:
+    """Put what `visit` makes of the field into `changes`, if that is something else."""
+    value = getattr(record, field)
+    if value is None:
+        return
+    walk.trail.append(field)
+    redacted = visit(value, *hint)
+    walk.trail.pop()
+    if redacted is not value:
+        changes[field] = redacted

@@ -1,0 +1,96 @@
+"""How telephone numbers are written: country codes with their lengths, national grouping, words that announce one."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_NATIONAL_DIGITS: Final[dict[str, tuple[int, int]]] = {
+    "1": (10, 10), "7": (10, 10), "20": (8, 10), "27": (9, 9), "30": (10, 10), "31": (9, 9), "32": (8, 9),
+    "33": (9, 9), "34": (9, 9), "36": (8, 9), "39": (6, 11), "40": (9, 9), "41": (9, 9), "43": (5, 13), "44": (9, 10),
+    "45": (8, 8), "46": (7, 10), "47": (8, 8), "48": (9, 9), "49": (6, 13), "51": (8, 9), "52": (10, 11),
+    "53": (8, 8), "54": (10, 11), "55": (10, 11), "56": (9, 9), "57": (10, 10), "58": (10, 10), "60": (8, 10),
+    "61": (9, 9), "62": (8, 12), "63": (8, 10), "64": (8, 10), "65": (8, 8), "66": (8, 9), "81": (9, 10),
+    "82": (8, 10), "84": (9, 10), "86": (9, 11), "90": (10, 10), "91": (10, 10), "92": (9, 10), "93": (9, 9),
+    "94": (9, 9), "95": (8, 10), "98": (10, 10),
+}  # fmt: skip
+"""Country code -> fewest and most digits after it (ITU-T E.164 national numbering plans), where they are known."""
+_OTHER_NATIONAL_DIGITS: Final = (6, 12)
+"""Three-digit country codes; 12 keeps the total within the 15 digits of E.164."""
+_TWO_DIGIT_CODES: Final = frozenset(code for code in _NATIONAL_DIGITS if len(code) == 2)
+
+_GROUP: Final = re.compile("[0-9]+")
+
+CUES: Final = (
+    # One word or phrase per entry, lower case; "s" at the end is allowed for.
+    "phone", "phone number", "phone no", "telephone", "tel", "tel no", "mobile", "mobile number", "cell", "cellphone",
+    "fax", "whatsapp", "hotline", "landline", "contact number", "phones", "call", "call me", "call us", "call him",
+    "call her", "call them", "call me at", "call me on", "reach me", "reach me at", "answering at", "dial", "text me",
+    "ring me", "sms", "us number", "cn number", "my number",
+    "telefon", "telefonnummer", "handy", "handynummer", "mobil", "mobilnummer", "rufnummer", "rückruf",
+    "téléphone", "telephone", "tél", "portable", "appelez", "appelez-moi", "joignable au", "numéro",
+    "teléfono", "telefono", "móvil", "movil", "celular", "llámame", "llame", "llamar",
+    "telefone", "fone", "ligue", "contato", "telemóvel", "telemovel", "cellulare", "chiamami",
+    "telefoon", "mobiel", "gsm", "тел", "телефон", "телефона",
+    "电话", "手机", "手机号", "手机号码", "联系电话", "联系方式", "致电", "座机", "拨打", "電話", "手機", "电话号码",
+)  # fmt: skip
+
+
+def national_range(digits: str) -> tuple[int, int, int]:
+    """(digits of the country code, fewest, most digits after it) for a number that starts with a country code."""
+    width = 1 if digits[0] in "17" else 2 if digits[:2] in _TWO_DIGIT_CODES else 3
+    return (width, *_NATIONAL_DIGITS.get(digits[:width], _OTHER_NATIONAL_DIGITS))
+
+
+def e164(candidate: str) -> tuple[int, int] | None:
+    """The part of `candidate`, "+" and groups of digits, that is an international number.
+
+    The longest run of whole groups whose length its country allows; a trunk zero in brackets, "+44 (0)20", is not
+    counted. None where no run fits.
+    """
+    digits = ""
+    end = 0
+    for group in _GROUP.finditer(candidate):
+        if digits and group.group() == "0" and candidate[group.start() - 1] == "(" and candidate[group.end()] == ")":
+            continue
+        digits += group.group()
+        if len(digits) > 15:
+            break
+        if len(digits) >= 7:
+            width, fewest, most = national_range(digits)
+            if fewest <= len(digits) - width <= most:
+                end = group.end()
+    return (0, end) if end else None
+
+
+def dialled_international(digits: str) -> bool:
+    """`digits` start with 00, the international prefix of most countries, and go on as an E.164 number."""
+    if len(digits) < 9:
+        return False
+    width, fewest, most = national_range(digits[2:])
+    return fewest <= len(digits) - 2 - width <= most
+
+
+def _trunk_layouts() -> tuple[str, ...]:
+    """Groupings of a national number with its trunk zero, as Europe, Asia and Oceania write it."""
+    two_groups = [
+        f"{area}{separator}{subscriber}"
+        for area in (2, 3, 4, 5)
+        for subscriber in (4, 5, 6, 7, 8)
+        if 9 <= area + subscriber <= 12
+        for separator in ("~", "/")
+        if (area, subscriber, separator) != (5, 4, "~")  # ZIP+4 of New England
+    ]
+    bracketed = [
+        f"({area}){subscriber}"
+        for area in (2, 3, 4, 5)
+        for subscriber in ("5", "6", "7", "8", "4~4", "3~4", "4~3", "3~3", "2~2~2", "3~2~2")
+    ]
+    more_groups = (
+        "2~2~2~2~2", "2 3 2 2", "3~3~4", "3~4~4", "3~4~3", "3~3~3", "4~3~3", "4~3~4", "5~3~3", "4~2~2~2", "3~3~2~2",
+        "4~3~2~2", "5~2~2~2", "2~4~4", "3~2~2~3", "3~4 4", "5 4", "3/3~2~2", "4/3~2~2", "3/4~4", "4/2~2~2",
+    )  # fmt: skip
+    return (*two_groups, *bracketed, *more_groups)
+
+
+TRUNK_LAYOUTS: Final = _trunk_layouts()

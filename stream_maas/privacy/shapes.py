@@ -1,0 +1,87 @@
+"""How addresses and codes with a shape of their own are found: at a literal, or by a pattern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from stream_maas.privacy.recognizers import Anchored, Shaped
+from stream_maas.privacy.spans import Known, Span
+
+Finder = Callable[[str, str | None, Known], Iterator[Span]]
+"""(folded text, entity type that the field name announces, known numbers) -> candidates, overlapping or not."""
+
+_HEAD_CHUNK_CHARS: Final = 64
+"""Longest local part of RFC 5321; longer ones are walked chunk by chunk."""
+_ASCII_ALPHANUMERIC: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+
+def gate_pattern(row: Anchored | Shaped) -> str:
+    """What the gate must know: a pattern that matches wherever the row's finder can find something, or more often."""
+    if isinstance(row, Shaped):
+        return row.pattern
+    anchor = re.escape(row.anchor)
+    return f"[{row.head}]{anchor}" if row.head else anchor + row.tail
+
+
+def finder(row: Anchored | Shaped) -> Finder:
+    """The function that looks for candidates of `row`."""
+    return _shaped_finder(row) if isinstance(row, Shaped) else _anchored_finder(row)
+
+
+def _anchored_finder(row: Anchored) -> Finder:
+    match_tail = re.compile(re.escape(row.anchor) + row.tail).match
+    match_head = re.compile(f"[{row.head}]+").match if row.head else None
+    anchor, trim = row.anchor, row.trim
+
+    def find(text: str, hint: str | None, known: Known) -> Iterator[Span]:
+        at = text.find(anchor)
+        while at >= 0:
+            match = match_tail(text, at)
+            start = at
+            if match and match_head:
+                start = _walk_back(text, at, match_head)
+            if match and (start < at or not match_head) and (accepted := trim(text[start : match.end()])):
+                yield Span(start + accepted[0], start + accepted[1], row.entity_type, row.name, row.score)
+            at = text.find(anchor, at + len(anchor))
+
+    return find
+
+
+def _walk_back(text: str, at: int, match_head: Callable[[str], re.Match[str] | None]) -> int:
+    """Where the run of head characters that ends before `at` begins. Each run is walked once, in C."""
+    while at > 0:
+        backwards = text[max(0, at - _HEAD_CHUNK_CHARS) : at][::-1]
+        match = match_head(backwards)
+        taken = match.end() if match else 0
+        at -= taken
+        if taken < len(backwards):
+            break
+    return at
+
+
+def _shaped_finder(row: Shaped) -> Finder:
+    search = re.compile(row.pattern).search
+    trim = row.trim
+
+    def find(text: str, hint: str | None, known: Known) -> Iterator[Span]:
+        match = search(text)
+        while match:
+            start = match.start()
+            accepted = trim(match.group())
+            if accepted and _stands_alone(text, start + accepted[0], start + accepted[1]):
+                end = start + accepted[1]
+                yield Span(start + accepted[0], end, row.entity_type, row.name, row.score)
+                match = search(text, end)
+            else:
+                match = search(text, start + 1)
+
+    return find
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """No ASCII letter or digit touches [start, end)."""
+    return not (
+        (start and text[start - 1] in _ASCII_ALPHANUMERIC) or (end < len(text) and text[end] in _ASCII_ALPHANUMERIC)
+    )

@@ -1,0 +1,37 @@
+"""What a find is, and which of several that overlap stands."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import NamedTuple
+
+Known = dict[str, str]
+"""Digits without leading zeros -> entity type, of numbers that only a word or a field name gave away."""
+
+
+class Span(NamedTuple):
+    """One find: [start, end) in Unicode code points."""
+
+    start: int
+    end: int
+    entity_type: str
+    recognizer: str
+    score: int
+
+
+def _precedence(span: Span) -> tuple[int, int, int, str]:
+    return (-span.score, span.start - span.end, span.start, span.recognizer)
+
+
+def resolve(candidates: Iterable[Span]) -> list[Span]:
+    """Disjoint spans in text order: higher score, then longer, then further left, then by recognizer name.
+
+    O(n log n): 10,000 addresses in one text must not cost 10,000 x 10,000 comparisons.
+    """
+    standing: list[Span] = []
+    for span in sorted(candidates, key=_precedence):
+        at = bisect_left(standing, span)
+        if (at == 0 or standing[at - 1].end <= span.start) and (at == len(standing) or span.end <= standing[at].start):
+            standing.insert(at, span)
+    return standing
