@@ -90,6 +90,16 @@ def topics_table() -> str:
     return table(("topic", "what", "key", "value", "partitions", "kept", "written by", "read by"), *rows)
 
 
+def commands_table() -> str:
+    rows = []
+    for name in all_commands(typer.main.get_command(app)):
+        command = typer.main.get_command(app)
+        for word in name.split()[1:]:
+            command = command.commands[word]
+        rows.append((f"`{name}`", (command.help or "").strip().partition("\n\n")[0].replace("\n", " ")))
+    return table(("command", "what it does"), *rows)
+
+
 def file_map() -> str:
     """Every module that holds something, with the first line of its docstring."""
     package = ROOT / "stream_maas"
@@ -105,6 +115,7 @@ def file_map() -> str:
 
 GENERATED: dict[str, tuple[Path, Callable[[], str]]] = {
     "topics": (OPERATIONS, topics_table),
+    "commands": (OPERATIONS, commands_table),
     "settings": (OPERATIONS, settings_table),
     "metrics": (OPERATIONS, metrics_table),
     "codes": (OPERATIONS, codes_table),
@@ -203,9 +214,9 @@ def test_send_of_readme_runs(served: dict[str, str]) -> None:
         assert json.loads(printed)["status"] == "prediction"
 
 
-@pytest.mark.parametrize("block", blocks("json", "yaml"), ids=str)
-def test_data_blocks_parse(block: Block) -> None:
-    assert (json.loads if block.language == "json" else yaml.safe_load)(block.text)
+def test_data_blocks_parse() -> None:
+    for block in blocks("json", "yaml"):
+        assert (json.loads if block.language == "json" else yaml.safe_load)(block.text), str(block)
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
@@ -297,12 +308,6 @@ def test_wrong_command_is_found(line: str) -> None:
 def all_commands(command: Any, path: str = PROGRAM) -> Iterator[str]:
     for name, child in getattr(command, "commands", {}).items():
         yield from all_commands(child, f"{path} {name}") if hasattr(child, "commands") else [f"{path} {name}"]
-
-
-def test_every_command_is_documented() -> None:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    missing = [name for name in all_commands(typer.main.get_command(app)) if name not in text]
-    assert missing == []
 
 
 def test_every_command_has_help() -> None:
