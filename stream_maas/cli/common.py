@@ -1,0 +1,198 @@
+"""What all commands share: options, settings, where output goes, and how an error becomes one line.
+
+Options are declared once as annotated types, so that every command that touches Kafka has the same ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stream_maas.errors import SettingsError, StreamMaasError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from stream_maas.settings import Settings
+
+EXIT_OK, EXIT_PROBLEM, EXIT_USAGE = 0, 1, 2
+
+KAFKA_PANEL = "Kafka"
+OUTPUT_PANEL = "Output"
+
+Bootstrap = Annotated[
+    str | None,
+    typer.Option(
+        "--bootstrap",
+        metavar="HOST:PORT",
+        help="Brokers to start from, comma separated. Default: STREAM_MAAS_BOOTSTRAP, else 127.0.0.1:9092.",
+        show_default=False,
+        rich_help_panel=KAFKA_PANEL,
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        "--prefix",
+        metavar="NAME",
+        help="Topic names are NAME.requests, NAME.results, ... Default: STREAM_MAAS_PREFIX, else maas.",
+        show_default=False,
+        rich_help_panel=KAFKA_PANEL,
+    ),
+]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="TOML file of settings, TLS and SASL among them. Default: STREAM_MAAS_CONFIG.",
+        show_default=False,
+        rich_help_panel=KAFKA_PANEL,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON lines only on standard output.", rich_help_panel=OUTPUT_PANEL),
+]
+Lanes = Annotated[
+    str | None,
+    typer.Option(
+        "--lanes", metavar="A,B", help="Lanes: further request topics PREFIX.requests.LANE.", show_default=False
+    ),
+]
+
+T = TypeVar("T")
+
+
+def load_settings(config_file: str | None, overrides: Mapping[str, Any]) -> Settings:
+    """Settings with the command line on top: {"kafka.bootstrap": ...}; None overrides nothing."""
+    from stream_maas import settings
+
+    return settings.load(overrides, config_file=config_file)
+
+
+def kafka_settings(
+    bootstrap: str | None, prefix: str | None, config_file: str | None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """`load_settings` with the three options of every command that touches Kafka."""
+    return load_settings(config_file, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, **(overrides or {})})
+
+
+class Output:
+    """Standard output and standard error of one command.
+
+    `emit` is for results. With `--json` they are JSON lines; otherwise the command prints text or tables itself
+    through `print` and `table`, which do nothing with `--json`. `note` and `warn` go to standard error.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self._out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def emit(self, document: Mapping[str, Any]) -> None:
+        """One JSON line on standard output, flushed: the reader may be waiting for it."""
+        sys.stdout.buffer.write(json_line(document))
+        sys.stdout.buffer.flush()
+
+    def print(self, text: Any = "", *, style: str | None = None) -> None:
+        """Text for people on standard output; nothing with `--json`."""
+        if not self.as_json:
+            self._out.print(text, style=style, markup=False)
+
+    def table(self, columns: Iterable[str], rows: Iterable[Iterable[Any]], *, title: str | None = None) -> None:
+        """A table for people on standard output; nothing with `--json`. Cells are text, never markup."""
+        if self.as_json:
+            return
+        from rich.text import Text
+
+        table = Table(*columns, title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+        for row in rows:
+            table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        self._out.print(table)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing, on standard error."""
+        self.err.print(text, style="dim", markup=False)
+
+    def warn(self, text: str) -> None:
+        """Something that may need attention, on standard error."""
+        self.err.print(f"warning: {text}", style="yellow", markup=False)
+
+    def progress(self, label: str) -> Progress:
+        """A bar on standard error; invisible where that is not a terminal. A context manager."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        return Progress(
+            TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=self.err, transient=True, disable=not self.err.is_terminal,
+        )  # fmt: skip
+
+
+def json_line(document: Mapping[str, Any]) -> bytes:
+    """Compact JSON and a newline. Numpy scalars and arrays are written as numbers and lists."""
+    import orjson
+
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
+
+
+# Typer 0.29 brings its own copy of Click; the base classes of either copy are found through what Typer exports.
+UsageProblem: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+
+
+def usage_error(message: str) -> NoReturn:
+    """End with exit code 2; `message` names the option and what to write instead."""
+    raise UsageProblem(message)
+
+
+def exit_with(code: int) -> NoReturn:
+    """End the command with this exit code, quietly."""
+    raise typer.Exit(code)
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run one command's coroutine. Nothing is started before and nothing outlives it."""
+    if not logging.getLogger().handlers:  # there are some with --debug
+        # The Kafka client logs what the error line says anyway, and more than once.
+        for name in ("aiokafka", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    return asyncio.run(main)
+
+
+def error_line(error: BaseException) -> str:
+    """The one line that people and scripts see: `error: what; next: what to do`."""
+    if isinstance(error, StreamMaasError):
+        message = " | ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        advice = "" if "next:" in message else f"; next: {_advice(error)}"
+        return f"error: {message}{advice}"
+    return f"error: {_where(error)}; next: this is a bug, please report it with the output of --debug"
+
+
+def exit_code(error: BaseException) -> int:
+    """2 where the caller wrote something wrong, 1 where something went wrong."""
+    return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_PROBLEM
+
+
+def _advice(error: StreamMaasError) -> str:
+    return {
+        "settings": "`stream-maas doctor --settings` prints every setting, its source and its unit",
+        "bundle": "`stream-maas model check DIR` says what is wrong with it",
+        "broker": "`stream-maas doctor` checks broker, topics and rights",
+        "topics": "`stream-maas topics create` makes what is missing",
+    }.get(error.code, "`stream-maas doctor` looks for the cause")
+
+
+def _where(error: BaseException) -> str:
+    """Type and place of an unexpected error. Not its text: that may quote a record."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    at = "" if place is None else f" at {place.tb_frame.f_globals.get('__name__', '?')}:{place.tb_lineno}"
+    return f"unexpected {type(error).__name__}{at}"

@@ -1,0 +1,147 @@
+"""Reading a topic without a consumer group: where its log ends for a read_committed reader, and when that is reached.
+
+Three things make "until the end" harder than it sounds (KIP-98):
+1. The end is the high watermark, not the last stable offset. A transaction's markers are written partition by
+   partition after it commits, so somebody who has seen a result must wait a moment for the audit event of the same
+   transaction; stopping at the last stable offset would miss it. An open transaction ends by itself: the broker
+   aborts it after its producer's `transaction_timeout_ms`.
+2. The last offsets of a log may be transaction markers or aborted rows, which no reader ever gets (aiokafka#911).
+   The consumer's *position* moves past them, the offset of the last record does not; so the position is compared.
+3. The high watermark is taken from the first fetch of each partition. ListOffsets with read_committed answers the
+   last stable offset, and the embedded broker answers it with the first offset of the last batch + 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_maas.errors import BrokerError, TopicsError
+from stream_maas.kafka import connection, describe_topics
+from stream_maas.records import KafkaRecord
+from stream_maas.settings import KafkaConfig
+
+_POLL_MS = 500
+_FETCH_MAX_WAIT_MS = 100
+# Ten times the default: a reader of a whole log spends its time in round trips, not in memory.
+_PARTITION_FETCH_BYTES = 10 << 20
+
+
+async def read(
+    kafka: KafkaConfig,
+    topic: str,
+    *,
+    from_beginning: bool = True,
+    offsets: Mapping[int, int] | None = None,
+    last: int | None = None,
+    until_end: bool = False,
+    waiting: Callable[[int], None] | None = None,
+) -> AsyncGenerator[KafkaRecord, None]:
+    """Yield the committed records of `topic` (its full name) in offset order within each partition.
+
+    Starts at the beginning, or at what is appended from now on. `last` starts that many offsets before the end of each
+    partition (transaction markers take up offsets as well), `offsets` (partition -> first offset) goes before all.
+    With `until_end` the iteration stops at what the log held when it started, however much is appended meanwhile;
+    without, it goes on for ever. `waiting(partitions)` is called when nothing came for a while although that many
+    partitions have not been read to their end: an open transaction holds them back.
+
+    Raises `TopicsError` for a topic that does not exist, `BrokerError` when the cluster cannot be read.
+    """
+    chunks = read_chunks(
+        kafka, topic, from_beginning=from_beginning, offsets=offsets, last=last, until_end=until_end, waiting=waiting
+    )
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            for record in chunk:
+                yield record
+
+
+async def read_chunks(
+    kafka: KafkaConfig,
+    topic: str,
+    *,
+    from_beginning: bool = True,
+    offsets: Mapping[int, int] | None = None,
+    last: int | None = None,
+    until_end: bool = False,
+    waiting: Callable[[int], None] | None = None,
+) -> AsyncGenerator[Sequence[KafkaRecord], None]:
+    """Like `read`, a fetched chunk of one partition at a time (never empty)."""
+    partitions = await _partitions(kafka, topic)
+    async with _consumer(kafka) as consumer:
+        consumer.assign(partitions)
+        await _seek(consumer, partitions, from_beginning, last, offsets or {})
+        unread, ends = set(partitions), dict[TopicPartition, int]()
+        while unread:
+            fetched = await consumer.getmany(*unread, timeout_ms=_POLL_MS)
+            if until_end:
+                ends |= {tp: end for tp in unread - ends.keys() if (end := consumer.highwater(tp)) is not None}
+            for tp, records in fetched.items():
+                wanted = [record for record in records if record.offset < ends[tp]] if until_end else records
+                if wanted:
+                    yield wanted
+            if until_end:
+                for tp in [tp for tp in unread & ends.keys() if await consumer.position(tp) >= ends[tp]]:
+                    unread.discard(tp)
+                    consumer.pause(tp)
+                if unread and not fetched and waiting is not None:
+                    waiting(len(unread))
+
+
+@asynccontextmanager
+async def _consumer(kafka: KafkaConfig) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        **connection(kafka),
+        enable_auto_commit=False,
+        # Only used when a position has been deleted by retention: what is left is read from its start.
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+        max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+    )
+    try:
+        await consumer.start()
+        # aiokafka 0.14 cannot stop a consumer in the very tick in which it was started.
+        await asyncio.sleep(0)
+        yield consumer
+    except KafkaError as error:
+        raise BrokerError(_explain(error)) from error
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(kafka: KafkaConfig, topic: str) -> list[TopicPartition]:
+    found = (await describe_topics(kafka, [topic])).get(topic)
+    if found is None:
+        raise TopicsError(f"topic {topic}: does not exist; next: `stream-maas topics create`, or check --prefix")
+    if found.forbidden:
+        raise TopicsError(f"topic {topic}: this user may not read it; next: grant Read, see deploy/acls.sh")
+    return [TopicPartition(topic, number) for number in range(found.partitions)]
+
+
+async def _seek(
+    consumer: Any,
+    partitions: list[TopicPartition],
+    from_beginning: bool,
+    last: int | None,
+    offsets: Mapping[int, int],
+) -> None:
+    unnamed = [tp for tp in partitions if tp.partition not in offsets]
+    if last is not None:
+        first, ends = await consumer.beginning_offsets(unnamed), await consumer.end_offsets(unnamed)
+        for tp in unnamed:
+            consumer.seek(tp, max(first[tp], ends[tp] - last))
+    elif unnamed:
+        await (consumer.seek_to_beginning if from_beginning else consumer.seek_to_end)(*unnamed)
+    for tp in partitions:
+        if tp.partition in offsets:
+            consumer.seek(tp, offsets[tp.partition])
+
+
+def _explain(error: KafkaError) -> str:
+    return f"reading failed with {type(error).__name__}; next: `stream-maas doctor` checks broker, topics and rights"
