@@ -85,8 +85,6 @@ async def describe_cluster(config: KafkaConfig) -> Cluster:
     """Ask for the cluster and make sure that an advertised address works. Raises `BrokerError` with the reason."""
     async with bootstrap(config) as link:
         cluster = await link.cluster()
-    if not cluster.brokers:
-        raise BrokerError(f"{link.address}: the cluster has no broker yet")
     failed = ""
     for host, port in cluster.brokers.values():
         if (host, port) == link.place:
@@ -132,6 +130,12 @@ class Link:
     async def cluster(self) -> Cluster:
         answer = await self.ask(MetadataRequest([], allow_auto_topic_creation=False))
         brokers = {node: (host, port) for node, host, port, *_ in answer.brokers}
+        if not brokers:
+            # aiokafka 0.14 takes the answer that refuses a token (RFC 7628, 3.2.2) for a login; Kafka then answers
+            # the first request emptily.
+            refused = self.config.security_protocol.startswith("SASL") and self.config.sasl_mechanism == "OAUTHBEARER"
+            why = _why(AuthenticationFailedError(), self.config) if refused else "the cluster has no broker yet"
+            raise BrokerError(f"{self.address}: {why}")
         return Cluster(getattr(answer, "cluster_id", None) or "", brokers, getattr(answer, "controller_id", -1))
 
     async def versions(self) -> Versions:
@@ -175,6 +179,9 @@ def _why(error: BaseException, config: KafkaConfig) -> str:
         case FileNotFoundError() | PermissionError():
             return "kafka.sasl_oauth_token_file cannot be read"
         case KafkaConnectionError() | ConnectionError() | EOFError() | IllegalSaslStateError():
-            return f"the broker ended the connection; is {config.security_protocol} what this port speaks?"
+            certificate = " Does it ask for a client certificate (kafka.ssl_certfile)?"
+            return f"the broker ended the connection; is {config.security_protocol} what this port speaks?" + (
+                certificate if "SSL" in config.security_protocol and not config.ssl_certfile else ""
+            )
         case _:
             return type(error).__name__
