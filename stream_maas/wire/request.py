@@ -52,7 +52,7 @@ _LEADING_ID = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"id"[ \t\r\n]*:[ \t\r\n]*("(?:
 
 class _RequestedOutput(Struct, forbid_unknown_fields=True, gc=False):
     name: Name
-    parameters: Parameters = {}
+    parameters: Parameters | UnsetType = UNSET
 
 
 class _Body(Struct, forbid_unknown_fields=True, gc=False):
@@ -191,7 +191,7 @@ def _build(body: _Body) -> tuple[tuple[_Body, dict[str, Any], dict[str, Paramete
     if body.outputs is not UNSET:
         strings += 1
         for output in body.outputs:
-            strings += 2 + (1 + parameter_strings(output.parameters) if output.parameters else 0)
+            strings += 2 if output.parameters is UNSET else 3 + parameter_strings(output.parameters)
     return (body, understood, kept), strings
 
 

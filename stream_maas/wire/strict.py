@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -31,7 +31,6 @@ Build = Callable[[T], tuple[B, int]]
 """Turns a decoded body into what is wanted of it and the number of strings, keys included, in its JSON text.
 Raises `InvalidInputError` for what types cannot say."""
 
-_NOT_JSON = "value: not JSON in UTF-8"
 _TOO_DEEP = "value: nested too deeply"
 _REPEATED = "value: an object repeats a key"
 
@@ -93,20 +92,30 @@ def quote_count(text: bytes) -> int:
 
 
 def _convert(value: bytes, decoder: msgspec.json.Decoder[T], pairs: Callable[[Pairs], dict[str, Any]]) -> T:
-    """The exact opinion."""
+    """The exact opinion.
+
+    Every error is raised outside its `except` block: an exception's context would carry the library's message,
+    and with it the client's bytes, to whoever logs it.
+    """
+    problem = _json_problem(value)
+    if problem is None:
+        document = json.loads(value, object_pairs_hook=pairs, parse_float=_integral)
+        try:
+            return msgspec.convert(document, decoder.type)
+        except msgspec.ValidationError as error:
+            problem = InvalidInputError(_describe(error))
+    raise problem
+
+
+def _json_problem(value: bytes) -> RequestError | None:
+    """What is wrong with `value` as JSON, whatever it should contain."""
     try:
         msgspec.json.decode(value)
-    except msgspec.ValidationError as error:
-        raise InvalidInputError(_describe(error)) from None
+    except msgspec.ValidationError as error:  # a number that no Python number can hold
+        return InvalidInputError(_describe(error))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UndecodableError(_NOT_JSON) from None
-    document = json.loads(
-        value, object_pairs_hook=pairs, parse_float=_integral, parse_int=_integer, parse_constant=_refuse
-    )
-    try:
-        return msgspec.convert(document, decoder.type)
-    except msgspec.ValidationError as error:
-        raise InvalidInputError(_describe(error)) from None
+        return UndecodableError("value: not JSON in UTF-8")
+    return None
 
 
 def _unique(pairs: Pairs) -> dict[str, Any]:
@@ -119,17 +128,6 @@ def _unique(pairs: Pairs) -> dict[str, Any]:
 def _integral(text: str) -> int | float:
     number = float(text)
     return int(number) if number.is_integer() else number
-
-
-def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:  # more digits than Python converts
-        raise InvalidInputError("value: number out of range") from None
-
-
-def _refuse(_text: str) -> NoReturn:
-    raise UndecodableError(_NOT_JSON)
 
 
 def _describe(error: msgspec.ValidationError) -> str:

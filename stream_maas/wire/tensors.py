@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from stream_maas.errors import InvalidInputError
 from stream_maas.records import Datatype, ParameterValue, Tensor
@@ -46,7 +46,7 @@ class WireTensor(Struct, forbid_unknown_fields=True, gc=False):
     shape: Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=MAX_RANK)]
     datatype: Datatype
     data: list[Any]
-    parameters: Parameters = {}
+    parameters: Parameters | UnsetType = UNSET
 
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -80,7 +80,7 @@ def check_tensors(tensors: Sequence[WireTensor], place: str) -> int:
                 strings += _check_data(datatype, data, 1)
             except InvalidInputError as error:
                 raise InvalidInputError(f"{place}[{index}].data: {error}") from None
-        if tensor.parameters:
+        if tensor.parameters is not UNSET:
             strings += 1 + parameter_strings(tensor.parameters)
     if len(tensors) > 1 and len({tensor.name for tensor in tensors}) != len(tensors):
         raise InvalidInputError(f"{place}: two tensors have one name")
@@ -115,7 +115,7 @@ def has_control(text: str) -> bool:
 
 
 def to_tensors(tensors: Sequence[WireTensor]) -> tuple[Tensor, ...]:
-    return tuple([Tensor(item.name, item.datatype, item.shape, item.data, item.parameters) for item in tensors])
+    return tuple([Tensor(item.name, item.datatype, item.shape, item.data, item.parameters or {}) for item in tensors])
 
 
 def from_tensor(tensor: Tensor) -> dict[str, Any]:
