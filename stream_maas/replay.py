@@ -19,7 +19,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from stream_maas.errors import BrokerError, TopicsError
 from stream_maas.kafka import connection, describe_topics
@@ -50,7 +50,8 @@ async def read(
     without, it goes on for ever. `waiting(partitions)` is called when nothing came for a while although that many
     partitions have not been read to their end: an open transaction holds them back.
 
-    Raises `TopicsError` for a topic that does not exist, `BrokerError` when the cluster cannot be read.
+    Raises `TopicsError` for a topic that does not exist or an offset that is not in the log, `BrokerError` when the
+    cluster cannot be read.
     """
     chunks = read_chunks(
         kafka, topic, from_beginning=from_beginning, offsets=offsets, last=last, until_end=until_end, waiting=waiting
@@ -98,8 +99,8 @@ async def _consumer(kafka: KafkaConfig) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
         **connection(kafka),
         enable_auto_commit=False,
-        # Only used when a position has been deleted by retention: what is left is read from its start.
-        auto_offset_reset="earliest",
+        # A position that is not in the log is an error: jumping anywhere else would hide that records are missing.
+        auto_offset_reset="none",
         isolation_level="read_committed",
         fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
         max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
@@ -109,6 +110,8 @@ async def _consumer(kafka: KafkaConfig) -> AsyncIterator[Any]:
         # aiokafka 0.14 cannot stop a consumer in the very tick in which it was started.
         await asyncio.sleep(0)
         yield consumer
+    except OffsetOutOfRangeError as error:
+        raise TopicsError(_missing(error)) from error
     except KafkaError as error:
         raise BrokerError(_explain(error)) from error
     finally:
@@ -141,6 +144,11 @@ async def _seek(
     for tp in partitions:
         if tp.partition in offsets:
             consumer.seek(tp, offsets[tp.partition])
+
+
+def _missing(error: OffsetOutOfRangeError) -> str:
+    places = ", ".join(f"{tp.topic}:{tp.partition}:{offset}" for tp, offset in error.args[0].items())
+    return f"{places}: not in the log, never written or deleted by retention; next: read from the beginning"
 
 
 def _explain(error: KafkaError) -> str:
