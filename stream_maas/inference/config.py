@@ -10,7 +10,8 @@ class RuntimeConfig:
     """One ONNX Runtime session per model, shared by all callers."""
 
     models: tuple[str, ...] = field(
-        default=(), metadata={"help": "bundles or folders of bundles, comma separated; empty serves the bundled sentiment-lite"}
+        default=(),
+        metadata={"help": "bundles or folders of bundles, comma separated; empty serves the bundled sentiment-lite"},
     )
     default_model: str = field(
         default="", metadata={"help": "answers requests that name no model; empty means the only loaded one"}

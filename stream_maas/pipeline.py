@@ -1,0 +1,382 @@
+"""The way of a record: the only file that knows the order of the steps.
+
+    decode -> redact -> admit -> resolve model -> validate row -> batch -> infer -> answer + audit event
+
+Rules that hold here and that tests/unit/test_pipeline.py attacks:
+1. n records in, n audit events out, in input order; one result each as well, except for a record that is itself
+   one of our answers (answering it would loop for ever): it gets an audit event and a dead letter only.
+2. Nothing a client wrote passes `_redact` unredacted; when redaction fails the record's key and id are dropped
+   too, and the answer carries the id made of its coordinates.
+3. A record's problem is its own: it becomes that record's rejection. Nothing here raises for one.
+4. No clock, I/O, randomness or environment: time comes in as `now_us` and `clock`, so a replay decides alike.
+
+`serve` is the whole story, synchronous. The worker calls its three parts itself, so that a model that is not
+tiny runs in an executor between `prepare` and `finish`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from stream_maas import wire
+from stream_maas.admission import Limits, check_deadline, check_size, check_tenant, deadline_us
+from stream_maas.errors import BadOutputError, InvalidInputError, ModelError, RedactionError, RequestError
+from stream_maas.inference import Catalog, Model, Output, Row
+from stream_maas.privacy import Redactor
+from stream_maas.records import (
+    Answered,
+    BatchPosition,
+    Decision,
+    IdSource,
+    KafkaRecord,
+    Outgoing,
+    Prediction,
+    Redacted,
+    Rejection,
+    Request,
+    Timings,
+    Writer,
+)
+
+Clock = Callable[[], int]
+"""Monotonic nanoseconds; only differences are used."""
+
+_LOOPED = "headers.ce_type: an answer of this service is not a request"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What serving needs besides the records: made once by the composition root, never changed."""
+
+    redactor: Redactor
+    catalog: Catalog
+    limits: Limits
+    writer: Writer
+    source: str
+    """CloudEvents source of everything we publish, for example "/stream-maas/stream-maas"."""
+    digest_key: bytes
+
+
+class Item:
+    """One record on its way. Mutable, but it never leaves the chunk that made it."""
+
+    __slots__ = (
+        "batch", "deadline_us", "error", "id_source", "infer_us", "key", "looped", "model",
+        "output", "record", "redact_us", "redacted", "request_id", "row", "subject_ref",
+    )  # fmt: skip
+
+    def __init__(self, record: KafkaRecord) -> None:
+        self.record = record
+        self.request_id = wire.coordinates_id(record.topic, record.partition, record.offset)
+        self.id_source: IdSource = "coordinates"
+        self.key: bytes | None = None
+        self.looped = False
+        self.redacted: Redacted[Request] | None = None
+        self.subject_ref: str | None = None
+        self.deadline_us: int | None = None
+        self.model: Model | None = None
+        self.row: Row | None = None
+        self.output: Output | None = None
+        self.error: RequestError | None = None
+        self.batch: BatchPosition | None = None
+        self.redact_us = 0
+        self.infer_us = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows for one model call."""
+
+    model: Model
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A chunk after `prepare`: every item has an error or stands in exactly one batch."""
+
+    items: Sequence[Item]
+    batches: Sequence[Batch]
+    lane: str
+    now_us: int
+    started_ns: int
+    prepare_us: int
+
+
+def serve(records: Sequence[KafkaRecord], *, lane: str, now_us: int, clock: Clock, service: Service) -> Answered:
+    """Answer one chunk: records of one partition in offset order. `now_us`: epoch microseconds at dequeue."""
+    plan = prepare(records, lane=lane, now_us=now_us, clock=clock, service=service)
+    for batch in plan.batches:
+        infer(batch, clock)
+    return finish(plan, clock=clock, service=service)
+
+
+def prepare(records: Sequence[KafkaRecord], *, lane: str, now_us: int, clock: Clock, service: Service) -> Plan:
+    """Everything up to the model call: decode, redact, admit, resolve, validate, batch."""
+    started_ns = clock()
+    items = [Item(record) for record in records]
+    by_model: dict[int, tuple[Model, list[Item]]] = {}
+    for item in items:
+        try:
+            _admit(item, now_us, clock, service)
+        except RequestError as error:
+            item.error = error
+            continue
+        assert item.model is not None
+        by_model.setdefault(id(item.model), (item.model, []))[1].append(item)
+    batches = [batch for model, members in by_model.values() for batch in _batch(model, members)]
+    return Plan(items, batches, lane, now_us, started_ns, (clock() - started_ns) // 1000)
+
+
+def infer(batch: Batch, clock: Clock) -> None:
+    """One model call for one batch; a row that fails carries its own error afterwards. Safe in a thread."""
+    started_ns = clock()
+    try:
+        outputs = batch.model.run([item.row for item in batch.items if item.row is not None])
+    except Exception as error:  # noqa: BLE001 - a model must never take the chunk with it
+        outputs = [ModelError(f"model: failed with {type(error).__name__}")] * len(batch.items)
+    infer_us = (clock() - started_ns) // 1000
+    for item, output in zip(batch.items, outputs, strict=True):
+        item.infer_us = infer_us
+        if isinstance(output, RequestError):
+            item.error = output
+        else:
+            item.output = output
+
+
+def finish(plan: Plan, *, clock: Clock, service: Service) -> Answered:
+    """Answers, audit events and dead letters of a chunk whose batches were all inferred."""
+    finish_ns = clock()
+    results: list[Outgoing] = []
+    audits: list[Outgoing] = []
+    dead_letters: list[Outgoing] = []
+    codes: Counter[str] = Counter()
+    models: Counter[tuple[str, str, str]] = Counter()
+    redactions: Counter[str] = Counter()
+    queue_us: list[int] = []
+    total_us: list[int] = []
+    elapsed_us = (finish_ns - plan.started_ns) // 1000
+    for item in plan.items:
+        waited_us = max(0, plan.now_us - item.record.timestamp * 1000)
+        timings = Timings(waited_us, item.redact_us, item.infer_us, waited_us + elapsed_us)
+        result, decision = _answer(item, timings, plan.lane, service)
+        if result is not None:
+            results.append(result)
+        audit_value = wire.encode_audit(decision, service.writer, time_us=plan.now_us + elapsed_us)
+        audits.append(Outgoing(item.request_id.encode(), audit_value, wire.audit_headers()))
+        if item.error is not None and item.error.dead_letter:
+            dead_letters.append(_dead_letter(item, service))
+        code = "prediction" if item.error is None else item.error.code
+        codes[code] += 1
+        if item.model is not None:
+            models[(item.model.ref.name, item.model.ref.version, code)] += 1
+        if item.redacted is not None and item.redacted.counts:
+            redactions.update(item.redacted.counts)
+        queue_us.append(waited_us)
+        total_us.append(timings.total_us)
+    infer_us = sum(batch.items[0].infer_us for batch in plan.batches)
+    return Answered(
+        results=results,
+        audits=audits,
+        dead_letters=dead_letters,
+        codes=codes,
+        models=models,
+        redactions=redactions,
+        queue_us=queue_us,
+        total_us=total_us,
+        stages_us={
+            "prepare": plan.prepare_us,
+            "redact": sum(item.redact_us for item in plan.items),
+            "infer": infer_us,
+            "finish": (clock() - finish_ns) // 1000,
+        },
+        batch_sizes=[len(batch.items) for batch in plan.batches],
+    )
+
+
+def _admit(item: Item, now_us: int, clock: Clock, service: Service) -> None:
+    """Take one record to the point where only its model call is left, or raise its `RequestError`."""
+    record = item.record
+    check_size(record, service.limits)
+    try:
+        if wire.is_own_record(record):
+            item.looped = True
+            raise InvalidInputError(_LOOPED)
+        request = wire.decode_request(record)
+    except RequestError:
+        _redact_identity(item, service)
+        raise
+    _redact(item, request, clock, service)
+    assert item.redacted is not None
+    request = item.redacted.value
+    check_tenant(request, service.limits)
+    item.deadline_us = deadline_us(request, record, service.limits)
+    check_deadline(item.deadline_us, now_us)
+    model = service.catalog.resolve(request.model_name, request.model_version)
+    item.model = model
+    try:
+        item.row = model.prepare(request)
+    except RequestError:
+        raise
+    except Exception as error:
+        raise ModelError(f"model: preparing the row failed with {type(error).__name__}") from error
+
+
+def _redact(item: Item, request: Request, clock: Clock, service: Service) -> None:
+    """The choke point: from here on only `item.redacted` is used. Any failure rejects the record (fail closed)."""
+    started_ns = clock()
+    try:
+        item.redacted = service.redactor.redact_request(request, key=item.record.key)
+    except RequestError:
+        raise
+    except Exception as error:
+        raise RedactionError(f"redaction failed with {type(error).__name__}") from error
+    item.redact_us = (clock() - started_ns) // 1000
+    item.key = item.redacted.key
+    if item.redacted.value.id == request.id:
+        # An id in which personal data was found is no id any more; the coordinates identify the record.
+        item.request_id, item.id_source = request.id, request.id_source
+    if request.data_subject is not None:
+        item.subject_ref = digest(service.digest_key, "subject", request.tenant, request.data_subject.encode())
+
+
+def _redact_identity(item: Item, service: Service) -> None:
+    """Id and key of a record that could not be decoded, so far as they are free of personal data."""
+    request_id, source = wire.best_effort_id(item.record)
+    try:
+        redacted = service.redactor.redact_request(
+            Request(id=request_id, id_source=source, inputs=()), key=item.record.key
+        )
+    except Exception:  # noqa: BLE001 - fail closed: coordinates and no key
+        return
+    item.key = redacted.key
+    if redacted.value.id == request_id:
+        item.request_id, item.id_source = request_id, source
+
+
+def _batch(model: Model, members: Sequence[Item]) -> list[Batch]:
+    """Group one model's rows as the model plans them and tell each row its place."""
+    rows = [item.row for item in members if item.row is not None]
+    batches = []
+    for number, indexes in enumerate(model.plan(rows)):
+        chosen = [members[index] for index in indexes]
+        first = chosen[0].record
+        batch_id = f"{wire.coordinates_id(first.topic, first.partition, first.offset)}/{number}"
+        for index, item in enumerate(chosen):
+            item.batch = BatchPosition(batch_id, len(chosen), index)
+        batches.append(Batch(model, chosen))
+    return batches
+
+
+def _answer(item: Item, timings: Timings, lane: str, service: Service) -> tuple[Outgoing | None, Decision]:
+    """The result record (None for a looped record) and what the audit event says of it."""
+    record = item.record
+    request = item.redacted.value if item.redacted is not None else None
+    redactions: Mapping[str, int] = item.redacted.counts if item.redacted is not None else {}
+    value, output_digest = b"", None
+    if item.error is None:
+        assert item.model is not None
+        assert item.output is not None
+        prediction = Prediction(
+            id=item.request_id,
+            model=item.model.ref,
+            outputs=item.output.tensors,
+            redactions=redactions,
+            timings=timings,
+            batch=item.batch,
+        )
+        try:
+            value, output_digest = wire.encode_prediction_and_digest(prediction)
+        except Exception as error:  # noqa: BLE001 - for example a BYTES output that is not UTF-8
+            item.error = BadOutputError(f"outputs: cannot be encoded ({type(error).__name__})")
+    if item.error is not None:
+        refusal = item.error
+        value = wire.encode_rejection(
+            Rejection(item.request_id, refusal.code, str(refusal), refusal.retryable, refusal.retry_after_ms)
+        )
+    predicted = item.error is None
+    decision = Decision(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        lane=lane,
+        request_id=item.request_id,
+        id_source=item.id_source,
+        status="prediction" if predicted else "rejection",
+        code=None if item.error is None else item.error.code,
+        tenant=request.tenant if request else None,
+        subject_ref=item.subject_ref,
+        purpose=request.purpose if request else None,
+        consent_ref=request.consent_ref if request else None,
+        priority=request.priority if request else 0,
+        model=item.model.ref if item.model else None,
+        model_name=request.model_name if request else None,
+        input_bytes=len(record.value) if record.value is not None else 0,
+        input_digest=_input_digest(item, request, service),
+        redactions=redactions,
+        redaction_policy=service.redactor.policy,
+        output_digest=output_digest,
+        label=item.output.label if predicted and item.output else None,
+        score_ppm=item.output.score_ppm if predicted and item.output else None,
+        batch=item.batch,
+        timings=timings,
+        trace_id=request.traceparent[3:35] if request and request.traceparent else None,
+    )
+    if item.looped:
+        return None, decision
+    headers = wire.answer_headers(
+        "prediction" if predicted else "rejection",
+        request_id=item.request_id,
+        audit_id=wire.audit_id(record.topic, record.partition, record.offset),
+        source=service.source,
+        traceparent=request.traceparent if request else None,
+    )
+    return Outgoing(item.key, value, headers), decision
+
+
+def _input_digest(item: Item, request: Request | None, service: Service) -> str:
+    """Keyed digest of the redacted inputs; of the raw bytes where no redacted form exists."""
+    if request is not None:
+        return digest(service.digest_key, "input", request.tenant, msgspec.json.encode(request.inputs))
+    return digest(service.digest_key, "raw", None, item.record.value or b"")
+
+
+def _dead_letter(item: Item, service: Service) -> Outgoing:
+    """The redacted record for an operator, or only its keyed digest where it cannot be parsed or redacted."""
+    assert item.error is not None
+    record = item.record
+    document: Redacted[object] | None = None
+    if not isinstance(item.error, RedactionError) and record.value is not None:
+        try:
+            document = service.redactor.redact_document(msgspec.json.decode(record.value))
+        except Exception:  # noqa: BLE001 - not JSON, or not redactable: the digest stands for it
+            document = None
+    value, headers = wire.encode_dead_letter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        code=item.error.code,
+        message=str(item.error),
+        request_id=item.request_id,
+        source=service.source,
+        document=document,
+        digest=digest(service.digest_key, "raw", None, record.value or b""),
+        size_bytes=len(record.value) if record.value is not None else 0,
+    )
+    return Outgoing(item.key, value, headers)
+
+
+def digest(key: bytes, domain: str, tenant: str | None, data: bytes) -> str:
+    """Keyed BLAKE2b-256 hex (RFC 7693) of `data`, bound to a domain and a tenant, so that the same text of two
+    tenants cannot be linked and no digest can be guessed without the key."""
+    mac = hashlib.blake2b(key=key, digest_size=32, person=domain.encode())
+    mac.update((tenant or "").encode())
+    mac.update(b"\0")
+    mac.update(data)
+    return mac.hexdigest()

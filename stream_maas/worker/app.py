@@ -1,0 +1,360 @@
+"""Composition root of the worker: what is made, in which order it starts, and in which order it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+
+from stream_maas import __version__, kafka, pipeline, topics, wire
+from stream_maas.errors import ServiceError
+from stream_maas.inference import Catalog
+from stream_maas.privacy import Redactor
+from stream_maas.records import Answered, Writer
+from stream_maas.settings import Settings
+from stream_maas.worker import logs
+from stream_maas.worker.agents import LaneAgent
+from stream_maas.worker.health import Health
+from stream_maas.worker.metrics import Metrics
+from stream_maas.worker.publisher import OutputTopics, PlainPublisher, Publisher, TransactionalPublisher
+from stream_maas.worker.transport import UNBOUNDED_BUFFER, Chunk, ChunkApp, ChunkConsumer, TransportOptions
+from stream_maas.worker.web import ProbeServer
+
+log = structlog.get_logger()
+
+EXIT_OK = 0
+EXIT_TEMPORARY = 75
+"""EX_TEMPFAIL: stopped un-acknowledged; nothing is lost and a restart is the right answer."""
+
+Ready = Mapping[str, Any]
+
+
+class Worker:
+    """One worker process. `run` returns the exit code."""
+
+    def __init__(self, settings: Settings, *, on_ready: Callable[[Ready], None]) -> None:
+        self._settings = settings
+        self._on_ready = on_ready
+        self._metrics = Metrics()
+        self._health = Health(stall_s=settings.worker.stall_ms / 1000)
+        self._stop = asyncio.Event()
+        self._exit_code = EXIT_OK
+        self._lanes: dict[str, str] = {
+            topics.requests(settings.topics.prefix, lane): lane or "default" for lane in ("", *settings.topics.lanes)
+        }
+        self._app: ChunkApp | None = None
+
+    async def run(self) -> int:
+        """Start, serve until SIGTERM, SIGINT or a fatal error, stop cleanly. Raises `ServiceError` before serving."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        web = self._probe_server()
+        if web is not None:
+            await web.start()
+        executor = ThreadPoolExecutor(self._settings.inference.executor_threads, thread_name_prefix="infer")
+        publisher: Publisher | None = None
+        try:
+            service = await loop.run_in_executor(None, self._load)
+            capabilities = await self._reach_broker()
+            if self._stop.is_set():
+                return self._exit_code
+            publisher = self._new_publisher(capabilities)
+            self._metrics.info.labels(__version__, publisher.mode, service.redactor.policy).set(1)
+            await publisher.start()
+            await self._start_app(service, publisher, executor)
+            await self._serve(publisher, web)
+        finally:
+            await self._shut_down(publisher, web, executor)
+        return self._exit_code
+
+    # Start --------------------------------------------------------------------------------------------------------
+
+    def _load(self) -> pipeline.Service:
+        """Models and redactor; blocking, so it runs in a thread while the probes already answer."""
+        settings = self._settings
+        redactor = Redactor(settings.privacy)
+        redactor.self_test()
+        logs.configure(
+            log_format=settings.worker.log_format,
+            level=settings.worker.log_level,
+            redact=lambda text: redactor.redact_text(text).value,
+        )
+        self._health.done("redactor")
+        catalog = Catalog.load(settings.inference)
+        for path, reason in catalog.failures.items():
+            log.error("model bundle not loaded", bundle=path, reason=reason)
+        for model in catalog.models:
+            model.warm_up()
+            log.info("model loaded", model=model.ref.name, version=model.ref.version, digest=model.ref.digest[:12])
+        self._metrics.models.labels("loaded").set(len(catalog.models))
+        self._metrics.models.labels("failed").set(len(catalog.failures))
+        self._health.done("models")
+        return pipeline.Service(
+            redactor=redactor,
+            catalog=catalog,
+            limits=settings.admission,
+            writer=Writer(
+                app=settings.worker.app_id,
+                instance=settings.worker.instance,
+                build=__version__,
+                runtime=catalog.runtime,
+            ),
+            source=wire.service_source(settings.worker.app_id),
+            digest_key=_digest_key(settings),
+        )
+
+    async def _reach_broker(self) -> kafka.Capabilities:
+        """Wait for the cluster and for the topics, then ask what it can do. SIGTERM ends the waiting."""
+        settings = self._settings
+        waiting = asyncio.create_task(self._wait_for_topics())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                return kafka.Capabilities.none("stopped before the broker answered")
+            waiting.result()
+        finally:
+            for task in (waiting, stopping):
+                task.cancel()
+            await asyncio.gather(waiting, stopping, return_exceptions=True)
+        return await kafka.probe(settings.kafka, transactional_id=transactional_id(settings))
+
+    async def _wait_for_topics(self) -> None:
+        settings = self._settings
+        await kafka.wait_for_broker(settings.kafka, on_wait=lambda line: log.warning(line))
+        self._health.done("broker")
+        said: list[str] = []
+        while True:
+            problems = await kafka.check_topics(settings.kafka, settings.topics, used_by="worker")
+            if not problems:
+                break
+            if problems != said:
+                for problem in problems:
+                    log.warning("topics not ready, waiting", problem=problem)
+                said = problems
+            await asyncio.sleep(2.0)
+        self._health.done("topics")
+
+    def _new_publisher(self, capabilities: kafka.Capabilities) -> Publisher:
+        worker = self._settings.worker
+        prefix = self._settings.topics.prefix
+        common: dict[str, Any] = {
+            "connection": kafka.connection(self._settings.kafka),
+            "topics": OutputTopics(topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix)),
+            "consumer": self._consumer,
+            "commit_interval_ms": worker.commit_interval_ms,
+            "on_commit": self._on_commit,
+            "on_failure": lambda reason: self._metrics.recoveries.labels(reason).inc(),
+            "on_fatal": self._on_fatal,
+        }
+        if worker.delivery == "exactly-once" and not capabilities.exactly_once:
+            raise ServiceError(
+                f"worker.delivery is exactly-once, but this broker cannot: {capabilities.reason}; "
+                "use --delivery at-least-once or a Kafka 2.5 or newer"
+            )
+        if worker.delivery == "at-least-once" or not capabilities.exactly_once:
+            why = capabilities.reason if worker.delivery == "auto" else "chosen by worker.delivery"
+            log.warning("delivery is at-least-once: after a crash answers may repeat with the same ids", reason=why)
+            return PlainPublisher(instance=worker.instance, idempotence=capabilities.idempotence, **common)
+        log.info("delivery is exactly-once")
+        return TransactionalPublisher(
+            group_id=worker.app_id,
+            transactional_id=transactional_id(self._settings),
+            transaction_timeout_ms=worker.transaction_timeout_ms,
+            **common,
+        )
+
+    async def _start_app(self, service: pipeline.Service, publisher: Publisher, executor: ThreadPoolExecutor) -> None:
+        app = self._app = create_app(self._settings, stable_offsets=publisher.mode == "exactly-once")
+        for topic, lane in self._lanes.items():
+            agent = LaneAgent(lane=lane, service=service, publisher=publisher, executor=executor, on_bug=self._on_bug)
+            app.agent(app.topic(topic), name=f"serve-{lane}")(agent.run)
+
+        async def revoked(_app: Any, _partitions: Any, **_: Any) -> None:
+            await publisher.finish()
+
+        async def assigned(_app: Any, partitions: Any, **_: Any) -> None:
+            served = {TopicPartition(tp.topic, tp.partition) for tp in partitions if tp.topic in self._lanes}
+            self._health.assigned(served, time.monotonic())
+            log.info("partitions assigned", partitions=len(served))
+
+        app.on_partitions_revoked.connect(revoked, weak=False)
+        app.on_partitions_assigned.connect(assigned, weak=False)
+        app.finalize()
+        await app.start()
+
+    # Serve --------------------------------------------------------------------------------------------------------
+
+    async def _serve(self, publisher: Publisher, web: ProbeServer | None) -> None:
+        """Say ready once, then wait for the end."""
+        # Readiness is a state that several parties change; polling it is simpler than an event for each of them.
+        while not self._health.ready()[0] and not self._stop.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        if not self._stop.is_set():
+            self._on_ready(
+                {
+                    "status": "ready",
+                    "instance": self._settings.worker.instance,
+                    "delivery": publisher.mode,
+                    "partitions": len(self._health.progress),
+                    "web_port": web.port if web is not None else None,
+                }
+            )
+            log.info("ready", instance=self._settings.worker.instance, delivery=publisher.mode)
+        await self._stop.wait()
+
+    def _consumer(self) -> ChunkConsumer:
+        assert self._app is not None
+        consumer: ChunkConsumer = self._app.consumer
+        return consumer
+
+    def _on_commit(
+        self,
+        chunks: Sequence[tuple[Chunk, Answered]],
+        offsets: Mapping[TopicPartition, int],
+        duration_s: float,
+    ) -> None:
+        now_s = time.monotonic()
+        for chunk, answered in chunks:
+            self._metrics.committed(self._lanes.get(chunk.tp.topic, "default"), answered)
+            self._health.committed(chunk.tp, offsets[chunk.tp], chunk.records[-1].timestamp, now_s)
+        self._metrics.commits.observe(duration_s)
+
+    def _refresh(self) -> None:
+        """Bring gauges and ends of partitions up to date; called when somebody looks."""
+        if self._app is None or "assignment" in self._health.waiting_for:
+            return
+        consumer = self._consumer()
+        self._metrics.in_flight.set(consumer.unfinished_count)
+        now_ms = time.time_ns() // 1_000_000
+        for tp, entry in self._health.progress.items():
+            entry.end_offset = consumer.end_offset(tp)
+            age_s = (now_ms - entry.last_timestamp_ms) / 1000 if entry.lag and entry.last_timestamp_ms else 0.0
+            self._metrics.lag_records.labels(tp.topic, tp.partition).set(entry.lag)
+            self._metrics.lag_seconds.labels(tp.topic, tp.partition).set(max(0.0, age_s))
+
+    async def _on_fatal(self, error: Exception) -> None:
+        self._fail(f"publishing failed for good: {type(error).__name__}")
+
+    def _on_bug(self, error: Exception) -> None:
+        self._fail(f"serving failed: {type(error).__name__}")
+
+    def _fail(self, reason: str) -> None:
+        log.error("stopping un-acknowledged; nothing is lost, restart this worker", reason=reason)
+        self._health.fatal = reason
+        self._exit_code = EXIT_TEMPORARY
+        self._stop.set()
+
+    # Stop ---------------------------------------------------------------------------------------------------------
+
+    async def _shut_down(
+        self, publisher: Publisher | None, web: ProbeServer | None, executor: ThreadPoolExecutor
+    ) -> None:
+        """Fetch no more, finish what is in flight, commit, leave. Whatever misses the grace is repeated later."""
+        grace_s = self._settings.worker.stop_grace_ms / 1000
+        deadline_s = time.monotonic() + grace_s
+        try:
+            async with asyncio.timeout(grace_s):
+                if publisher is not None and self._app is not None and not self._health.fatal:
+                    await self._drain(deadline_s - grace_s / 2)
+                if publisher is not None:
+                    await publisher.stop(commit=not self._health.fatal)
+                if self._app is not None:
+                    await self._app.stop()
+        except TimeoutError:
+            log.warning("stop grace is over; the rest will be repeated after the restart", grace_s=grace_s)
+        executor.shutdown(wait=False, cancel_futures=True)
+        if web is not None:
+            with contextlib.suppress(Exception):
+                await web.stop()
+        log.info("stopped", exit_code=self._exit_code)
+
+    async def _drain(self, until_s: float) -> None:
+        consumer = self._consumer()
+        consumer.stop_flow()
+        while consumer.unfinished_count and time.monotonic() < until_s:  # noqa: ASYNC110 - once, while stopping
+            await asyncio.sleep(0.01)
+
+    def _probe_server(self) -> ProbeServer | None:
+        worker = self._settings.worker
+        if worker.web_port < 0:
+            return None
+        return ProbeServer(worker.web_host, worker.web_port, self._health, self._metrics, self._refresh)
+
+
+def create_app(settings: Settings, *, stable_offsets: bool) -> ChunkApp:
+    """A Faust app without agents. Every setting is passed: Faust's own environment variables cannot win."""
+    worker = settings.worker
+    return ChunkApp(
+        worker.app_id,
+        transport_options=TransportOptions(
+            connection=kafka.connection(settings.kafka),
+            group_id=worker.app_id,
+            group_instance_id=worker.instance,
+            stable_offsets=stable_offsets,
+            chunk_max_records=worker.chunk_max_records,
+            chunk_max_bytes=worker.chunk_max_bytes,
+            in_flight_chunks=worker.in_flight_chunks,
+            fetch_max_wait_ms=worker.fetch_max_wait_ms,
+            fetch_max_bytes=worker.fetch_max_bytes,
+            session_timeout_ms=worker.session_timeout_ms,
+            heartbeat_interval_ms=worker.heartbeat_interval_ms,
+            rebalance_timeout_ms=worker.rebalance_timeout_ms,
+            client_rack=settings.kafka.client_rack,
+        ),
+        # Unprefixed environment variables beat arguments in Faust (PRODUCER_ACKS=0 would silently win).
+        env_prefix="STREAM_MAAS_FAUST_UNUSED_",
+        broker=[f"kafka://{server}" for server in settings.kafka.bootstrap.split(",")],
+        store="memory://",
+        key_serializer="raw",
+        value_serializer="raw",
+        table_standby_replicas=0,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=UNBOUNDED_BUFFER,
+        broker_commit_interval=3600.0,
+        broker_session_timeout=worker.session_timeout_ms / 1000,
+        broker_heartbeat_interval=worker.heartbeat_interval_ms / 1000,
+        broker_rebalance_timeout=worker.rebalance_timeout_ms / 1000,
+        broker_request_timeout=max(settings.kafka.request_timeout_ms, worker.session_timeout_ms + 5_000) / 1000,
+        consumer_auto_offset_reset="earliest",
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        agent_supervisor="mode.CrashingSupervisor",
+    )
+
+
+def transactional_id(settings: Settings) -> str:
+    """Stable across restarts, so that a restart ends its predecessor's transaction at once."""
+    return f"{settings.worker.app_id}-{settings.worker.instance}"
+
+
+def _digest_key(settings: Settings) -> bytes:
+    """The configured key, or one that anybody can compute: good for demos, said loudly."""
+    if settings.worker.digest_key:
+        return hashlib.sha256(settings.worker.digest_key.encode()).digest()
+    log.warning("worker.digest_key is not set: digests of inputs and data subjects can be guessed by trial")
+    return hashlib.sha256(f"stream_maas/{settings.topics.prefix}/{settings.worker.app_id}".encode()).digest()
+
+
+def run_worker(settings: Settings, *, on_ready: Callable[[Ready], None]) -> int:
+    """Run one worker until SIGTERM or SIGINT; the exit code is 0, or 75 when it stopped un-acknowledged.
+
+    Raises `ServiceError` (settings, bundles, broker, topics) before serving begins.
+    """
+    logs.configure(log_format=settings.worker.log_format, level=settings.worker.log_level)
+
+    async def main() -> int:
+        return await Worker(settings, on_ready=on_ready).run()
+
+    return asyncio.run(main())

@@ -1,0 +1,66 @@
+"""Health: live means that commits keep up with lag, ready means that a record could be answered now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aiokafka import TopicPartition
+
+
+@dataclass(slots=True)
+class Progress:
+    """One assigned partition."""
+
+    committed_offset: int = 0
+    end_offset: int | None = None
+    last_timestamp_ms: int = 0
+    """Timestamp of the last committed record."""
+
+    @property
+    def lag(self) -> int:
+        """Records between the committed offset and the last stable offset seen; 0 before the first fetch."""
+        return max(0, (self.end_offset or 0) - self.committed_offset)
+
+
+@dataclass(slots=True)
+class Health:
+    """What the probes answer from. `now_s` is a monotonic clock reading in seconds."""
+
+    stall_s: float
+    waiting_for: set[str] = field(default_factory=lambda: {"broker", "models", "redactor", "topics", "assignment"})
+    """Names of what readiness still waits for."""
+    fatal: str = ""
+    progress: dict[TopicPartition, Progress] = field(default_factory=dict)
+    last_progress_s: float = 0.0
+
+    def done(self, name: str) -> None:
+        self.waiting_for.discard(name)
+
+    def assigned(self, partitions: set[TopicPartition], now_s: float) -> None:
+        """A new assignment: forget partitions that went away, start the stall clock anew."""
+        self.progress = {tp: self.progress.get(tp, Progress()) for tp in partitions}
+        self.last_progress_s = now_s
+        self.done("assignment")
+
+    def committed(self, tp: TopicPartition, offset: int, timestamp_ms: int, now_s: float) -> None:
+        entry = self.progress.setdefault(tp, Progress())
+        entry.committed_offset, entry.last_timestamp_ms = offset, timestamp_ms
+        self.last_progress_s = now_s
+
+    def ready(self) -> tuple[bool, str]:
+        """(ready, reason when not)."""
+        if self.fatal:
+            return False, self.fatal
+        if self.waiting_for:
+            return False, "waiting for " + ", ".join(sorted(self.waiting_for))
+        return True, "ready"
+
+    def live(self, now_s: float) -> tuple[bool, str]:
+        """(live, reason when not). Not live: fatal, or there is lag and nothing was committed for `stall_s`."""
+        if self.fatal:
+            return False, self.fatal
+        lag = sum(entry.lag for entry in self.progress.values())
+        stalled_s = now_s - self.last_progress_s
+        if lag and stalled_s > self.stall_s:
+            return False, f"no commit for {stalled_s:.0f} s with {lag} records waiting"
+        return True, "live"

@@ -1,0 +1,311 @@
+"""KIP-447 for aiokafka 0.14: one transactional producer per process, fenced by the consumer group.
+
+aiokafka speaks TxnOffsetCommit v0 and OffsetFetch v3. Exactly-once with one producer for all partitions needs:
+
+- TxnOffsetCommit v3, which carries member id and generation, so that the group coordinator refuses the offsets
+  of a member that no longer owns its partitions;
+- OffsetFetch v7 with `require_stable`, so that a new owner does not read an offset while an older owner's
+  transaction on it is still open (it would repeat that work, and both would commit).
+
+Both are one struct and one handler each. Nothing here knows stream_maas; tests/contract/test_private_api.py
+pins the private names of aiokafka that are used. https://cwiki.apache.org/confluence/display/KAFKA/KIP-447
+"""
+
+from __future__ import annotations
+
+import collections
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import errors as kafka_errors
+from aiokafka.producer import sender as aiokafka_sender
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    TaggedFields,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+_Utf8 = CompactString("utf-8")
+_TAGS = ("tags", TaggedFields)
+
+UNSTABLE_OFFSET_COMMIT = 88
+FENCED_INSTANCE_ID = 82
+_CONCURRENT_TRANSACTIONS_BACKOFF_S = 0.002
+"""Between a commit and its markers the coordinator answers CONCURRENT_TRANSACTIONS. aiokafka waits 20 ms, which
+would be the largest part of a small transaction; the markers are written within a millisecond or two."""
+
+
+class StaleGenerationError(kafka_errors.KafkaError):  # type: ignore[misc]
+    """The group has moved on: this member's offsets were refused and its transaction must be aborted."""
+
+
+class FencedInstanceError(kafka_errors.KafkaError):  # type: ignore[misc]
+    """Another live member uses the same group.instance.id: this one must stop."""
+
+
+class UnstableOffsetError(kafka_errors.KafkaError):  # type: ignore[misc]
+    """An open transaction holds offsets of this partition; retried until it ends."""
+
+    errno = UNSTABLE_OFFSET_COMMIT
+    retriable = True
+
+
+class TxnOffsetCommitResponse_v3(Response):  # type: ignore[misc]  # noqa: N801 - named as aiokafka names them
+    API_KEY = 28
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "errors",
+            CompactArray(
+                ("topic", _Utf8),
+                ("partition_errors", CompactArray(("partition", Int32), ("error_code", Int16), _TAGS)),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class TxnOffsetCommitRequest_v3(RequestStruct):  # type: ignore[misc]  # noqa: N801
+    API_KEY = 28
+    API_VERSION = 3
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = TxnOffsetCommitResponse_v3
+    SCHEMA = Schema(
+        ("transactional_id", _Utf8),
+        ("group_id", _Utf8),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        ("generation_id", Int32),
+        ("member_id", _Utf8),
+        ("group_instance_id", _Utf8),
+        (
+            "topics",
+            CompactArray(
+                ("topic", _Utf8),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", _Utf8),
+                        _TAGS,
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class FencedTxnOffsetCommitRequest(Request[TxnOffsetCommitRequest_v3]):  # type: ignore[misc]
+    """Request builder: fields in the order of `TxnOffsetCommitRequest_v3.SCHEMA`."""
+
+    API_KEY = 28
+
+    def __init__(self, *fields: Any) -> None:
+        self._fields = fields
+
+    def build(self, request_struct_class: type[TxnOffsetCommitRequest_v3]) -> TxnOffsetCommitRequest_v3:
+        return request_struct_class(*self._fields)
+
+
+class OffsetFetchResponse_v7(Response):  # type: ignore[misc]  # noqa: N801
+    API_KEY = 9
+    API_VERSION = 7
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("topic", _Utf8),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", _Utf8),
+                        ("error_code", Int16),
+                        _TAGS,
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        ("error_code", Int16),
+        _TAGS,
+    )
+
+
+class OffsetFetchRequest_v7(RequestStruct):  # type: ignore[misc]  # noqa: N801
+    API_KEY = 9
+    API_VERSION = 7
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = OffsetFetchResponse_v7
+    SCHEMA = Schema(
+        ("group", _Utf8),
+        ("topics", CompactArray(("topic", _Utf8), ("partitions", CompactArray(Int32)), _TAGS)),
+        ("require_stable", Boolean),
+        _TAGS,
+    )
+
+
+class StableOffsetFetchRequest(Request[OffsetFetchRequest_v7]):  # type: ignore[misc]
+    """Request builder: fields in the order of `OffsetFetchRequest_v7.SCHEMA`."""
+
+    API_KEY = 9
+
+    def __init__(self, *fields: Any) -> None:
+        self._fields = fields
+
+    def build(self, request_struct_class: type[OffsetFetchRequest_v7]) -> OffsetFetchRequest_v7:
+        return request_struct_class(*self._fields)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMetadata:
+    """Who we are in the consumer group right now (Java's ConsumerGroupMetadata)."""
+
+    generation_id: int
+    member_id: str
+    group_instance_id: str | None
+
+    @classmethod
+    def of(cls, consumer: AIOKafkaConsumer) -> GroupMetadata:
+        """Read from the consumer's coordinator. Two attribute reads: safe from another thread."""
+        coordinator = consumer._coordinator
+        return cls(coordinator.generation, coordinator.member_id, consumer._group_instance_id)
+
+
+class _AddPartitionsHandler(aiokafka_sender.AddPartitionsToTxnHandler):  # type: ignore[misc]
+    def handle_response(self, resp: Any) -> float | None:
+        backoff_s: float | None = super().handle_response(resp)
+        return _CONCURRENT_TRANSACTIONS_BACKOFF_S if backoff_s == aiokafka_sender.BACKOFF_OVERRIDE else backoff_s
+
+
+class _FencedOffsetCommitHandler(aiokafka_sender.TxnOffsetCommitHandler):  # type: ignore[misc]
+    def create_request(self) -> FencedTxnOffsetCommitRequest:
+        txn = self._sender._txn_manager
+        group: GroupMetadata = self._sender.group_metadata
+        by_topic: dict[str, list[Any]] = collections.defaultdict(list)
+        for tp, offset in sorted(self._offsets.items()):
+            by_topic[tp.topic].append((tp.partition, offset.offset, -1, offset.metadata, {}))
+        return FencedTxnOffsetCommitRequest(
+            txn.transactional_id,
+            self._group_id,
+            txn.producer_id,
+            txn.producer_epoch,
+            group.generation_id,
+            group.member_id,
+            group.group_instance_id,
+            [(topic, partitions, {}) for topic, partitions in by_topic.items()],
+            {},
+        )
+
+    def handle_response(self, resp: Any) -> float | None:
+        # The parent unpacks v0 rows: drop the tagged fields that v3 adds to each of them.
+        resp.errors = [(topic, [(p, code) for p, code, _ in rows]) for topic, rows, _ in resp.errors]
+        for _, rows in resp.errors:
+            for _, code in rows:
+                refusal = _refusal(code)
+                if refusal is not None:
+                    self._sender._txn_manager.error_transaction(refusal)
+                    return None
+        backoff_s: float | None = super().handle_response(resp)
+        return backoff_s
+
+
+def _refusal(code: int) -> kafka_errors.KafkaError | None:
+    """Errors by which the group refuses a member. aiokafka would treat them as fatal; they only end the transaction."""
+    if code == FENCED_INSTANCE_ID:
+        return FencedInstanceError("group.instance.id is used by another member")
+    error = kafka_errors.for_code(code)
+    stale = (
+        kafka_errors.IllegalGenerationError,
+        kafka_errors.UnknownMemberIdError,
+        kafka_errors.RebalanceInProgressError,
+    )
+    if error in stale:
+        return StaleGenerationError(f"the group refused the offsets: {error.__name__}")
+    return None
+
+
+class _FencedSender(aiokafka_sender.Sender):  # type: ignore[misc]
+    group_metadata = GroupMetadata(-1, "", None)
+
+    async def _do_add_partitions_to_txn(self, tps: Any) -> Any:
+        node_id = await self._find_coordinator(
+            aiokafka_sender.CoordinationType.TRANSACTION, self._txn_manager.transactional_id
+        )
+        return await _AddPartitionsHandler(self, tps).do(node_id)
+
+    async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
+        if not offsets:
+            return
+        node_id = await self._find_coordinator(aiokafka_sender.CoordinationType.GROUP, group_id)
+        await _FencedOffsetCommitHandler(self, offsets, group_id).do(node_id)
+
+
+class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
+    """A transactional producer whose offsets are refused once `metadata` is no longer the group's current one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._sender.__class__ = _FencedSender
+
+    async def send_offsets(self, offsets: Mapping[TopicPartition, int], group_id: str, metadata: GroupMetadata) -> None:
+        """Add consumed offsets (next offset to read) to the open transaction.
+
+        Raises `StaleGenerationError` or `FencedInstanceError`; the transaction can then only be aborted.
+        """
+        self._sender.group_metadata = metadata
+        await self.send_offsets_to_transaction(dict(offsets), group_id)
+
+
+def require_stable_offsets(consumer: AIOKafkaConsumer) -> None:
+    """Make a started consumer read committed offsets with OffsetFetch v7 and `require_stable`."""
+    coordinator = consumer._coordinator
+    coordinator._do_fetch_commit_offsets = types.MethodType(_fetch_stable_offsets, coordinator)
+
+
+async def _fetch_stable_offsets(coordinator: Any, partitions: Any) -> dict[TopicPartition, OffsetAndMetadata]:
+    by_topic: dict[str, list[int]] = collections.defaultdict(list)
+    for tp in partitions:
+        by_topic[tp.topic].append(tp.partition)
+    request = StableOffsetFetchRequest(
+        coordinator.group_id, [(topic, numbers, {}) for topic, numbers in by_topic.items()], True, {}
+    )
+    response = await coordinator._send_req(request)
+    _raise_for(coordinator, response.error_code)
+    offsets = {}
+    for topic, rows, _ in response.topics:
+        for partition, offset, _epoch, metadata, code, _ in rows:
+            _raise_for(coordinator, code)
+            if offset >= 0:
+                offsets[TopicPartition(topic, partition)] = OffsetAndMetadata(offset, metadata)
+    return offsets
+
+
+def _raise_for(coordinator: Any, code: int) -> None:
+    if code == UNSTABLE_OFFSET_COMMIT:
+        raise UnstableOffsetError
+    error = kafka_errors.for_code(code)
+    if error is kafka_errors.NoError:
+        return
+    if error is kafka_errors.NotCoordinatorForGroupError:
+        coordinator.coordinator_dead()
+    raise error()

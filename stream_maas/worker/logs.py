@@ -1,0 +1,72 @@
+"""Logs: structlog as JSON or for a console, on standard error. The redactor is the second net under every line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+NOISY_LOGGERS = {
+    "aiokafka": logging.ERROR,  # retries are told by our own one-line messages
+    "faust": logging.ERROR,
+    "mode": logging.ERROR,
+    "kafka": logging.ERROR,
+    "stream_maas.worker.transport": logging.WARNING,  # Faust services log their start and stop under our module
+    "asyncio": logging.WARNING,
+}
+
+
+def configure(
+    *, log_format: Literal["auto", "json", "console"], level: str, redact: Callable[[str], str] | None = None
+) -> None:
+    """Set up structlog and route the standard library's loggers through it. `redact` maps text to redacted text."""
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    if redact is not None:
+        shared.append(_Net(redact))
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
+    )
+    numeric_level = getattr(logging, level.upper())
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric_level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(numeric_level)
+    for name, least in NOISY_LOGGERS.items():
+        logging.getLogger(name).setLevel(max(least, numeric_level))
+
+
+class _Net:
+    """Redacts every string of an event. Logging must not fail, so a failure of the redactor drops the value."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+
+    def __call__(self, _logger: Any, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        for key, value in event_dict.items():
+            if isinstance(value, str) and key not in {"timestamp", "level"}:
+                try:
+                    event_dict[key] = self._redact(value)
+                except Exception:  # noqa: BLE001 - fail closed
+                    event_dict[key] = "(not logged: redaction failed)"
+        return event_dict

@@ -1,0 +1,178 @@
+"""The private names of Faust and aiokafka that worker/transport.py, kip447.py and publisher.py rely on.
+
+When a new version of either library moves one of them, this file says so before a broker does. The pins in
+pyproject.toml may be raised only when it passes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+from io import BytesIO
+
+import aiokafka
+import faust
+import pytest
+from aiokafka.consumer import group_coordinator
+from aiokafka.producer import sender, transaction_manager
+from faust.app import base as faust_app
+from faust.transport import conductor
+from faust.transport import consumer as faust_consumer
+from faust.transport.drivers import aiokafka as driver
+
+from stream_maas.worker import kip447
+from stream_maas.worker.transport import ChunkApp, ChunkConsumer, ChunkConsumerThread
+
+
+def parameters(function: object) -> list[str]:
+    return list(inspect.signature(function).parameters)  # type: ignore[arg-type]
+
+
+def test_versions_are_the_pinned_ones() -> None:
+    assert version("faust-streaming").startswith("0.15.")
+    assert version("aiokafka").startswith("0.14.")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "expected"),
+    [
+        (driver.Consumer, "_drain_messages", ["self", "fetcher"]),
+        (driver.Consumer, "_commit", ["self", "offsets"]),
+        (driver.Consumer, "_new_consumer_thread", ["self"]),
+        (driver.Consumer, "on_partitions_revoked", ["self", "revoked"]),
+        (driver.Consumer, "_get_active_partitions", ["self"]),
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
+        (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"]),
+        (
+            driver.AIOKafkaConsumerThread,
+            "_fetch_records",
+            ["self", "consumer", "active_partitions", "timeout", "max_records"],
+        ),
+        (driver.AIOKafkaConsumerThread, "verify_event_path", ["self", "now", "tp"]),
+        (driver.Producer, "_settings_auth", ["self"]),
+        (faust_app.App, "_new_transport", ["self"]),
+        (faust_app.App, "_new_producer_transport", ["self"]),
+        (group_coordinator.GroupCoordinator, "_do_fetch_commit_offsets", ["self", "partitions"]),
+        (group_coordinator.GroupCoordinator, "fetch_committed_offsets", ["self", "partitions"]),
+        (group_coordinator.GroupCoordinator, "_send_req", ["self", "request"]),
+        (group_coordinator.GroupCoordinator, "coordinator_dead", ["self"]),
+        (sender.Sender, "_do_add_partitions_to_txn", ["self", "tps"]),
+        (sender.Sender, "_do_txn_offset_commit", ["self", "offsets", "group_id"]),
+        (sender.Sender, "_find_coordinator", ["self", "coordinator_type", "coordinator_key"]),
+        (sender.TxnOffsetCommitHandler, "handle_response", ["self", "resp"]),
+        (sender.TxnOffsetCommitHandler, "create_request", ["self"]),
+        (sender.AddPartitionsToTxnHandler, "handle_response", ["self", "resp"]),
+        (transaction_manager.TransactionManager, "error_transaction", ["self", "exc"]),
+    ],
+)
+def test_replaced_methods_keep_their_shape(owner: type, name: str, expected: list[str]) -> None:
+    assert parameters(getattr(owner, name)) == expected
+
+
+def test_faust_calls_what_we_replace() -> None:
+    """Names alone are not enough: the callers must still go through them."""
+    assert "self._new_transport()" in inspect.getsource(faust_app.App)
+    assert "self._new_consumer_thread()" in inspect.getsource(faust_consumer.ThreadDelegateConsumer)
+    assert "_drain_messages(" in inspect.getsource(faust_consumer.Fetcher)
+    assert "self._create_worker_consumer(" in inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert "_tp_to_callback" in inspect.getsource(conductor.Conductor)
+    assert "_do_fetch_commit_offsets(" in inspect.getsource(group_coordinator.GroupCoordinator.fetch_committed_offsets)
+    routine = inspect.getsource(sender.Sender._maybe_do_transactional_request)
+    assert "self._do_add_partitions_to_txn(" in routine
+    assert "self._do_txn_offset_commit(" in routine
+
+
+def test_revocation_reaches_the_app_before_the_group_rejoins() -> None:
+    """Rule 4 of the publisher rests on it: the signal is awaited inside the revocation callback."""
+    assert "on_partitions_revoked.send" in inspect.getsource(faust_app.App._on_partitions_revoked)
+    assert "await promise" in inspect.getsource(faust_consumer.ThreadDelegateConsumer.threadsafe_partitions_revoked)
+
+
+async def test_app_uses_the_chunked_transport() -> None:
+    from stream_maas.settings import load
+    from stream_maas.worker.app import create_app
+
+    app = create_app(load({"worker.instance": "w"}, environ={}), stable_offsets=True)
+    assert isinstance(app, ChunkApp)
+    assert isinstance(app, faust.App)
+    assert issubclass(app.transport.Consumer, ChunkConsumer)
+    assert app.conf.broker_commit_interval == 3600.0
+    assert app.conf.web_enabled is False
+
+
+async def test_faust_environment_cannot_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stream_maas.settings import load
+    from stream_maas.worker.app import create_app
+
+    monkeypatch.setenv("BROKER_SESSION_TIMEOUT", "1")
+    monkeypatch.setenv("PRODUCER_ACKS", "0")
+    app = create_app(load({"worker.instance": "w"}, environ={}), stable_offsets=False)
+    assert app.conf.broker_session_timeout == 30.0
+    assert app.conf.producer_acks == -1
+
+
+def test_consumer_thread_has_the_methods_that_are_called_on_it() -> None:
+    for name in ("call_thread", "assignment", "_fetch_records"):
+        assert hasattr(ChunkConsumerThread, name)
+    for attribute in ("_coordinator", "_group_instance_id", "_subscription"):
+        assert attribute in inspect.getsource(aiokafka.AIOKafkaConsumer)
+    coordinator_source = inspect.getsource(group_coordinator.GroupCoordinator)
+    assert "self.generation =" in coordinator_source
+    assert "self.member_id =" in coordinator_source
+
+
+def test_txn_offset_commit_v3_bytes() -> None:
+    """Field by field against the message definition TxnOffsetCommitRequest.json, version 3 (flexible)."""
+    request = kip447.TxnOffsetCommitRequest_v3("tx", "g", 7, 2, 5, "m", "i", [("t", [(0, 9, -1, "", {})], {})], {})
+    assert (
+        request.encode()
+        == bytes.fromhex(
+            "03" + "7478"  # transactional_id, compact string: length + 1
+            "02" + "67"  # group_id
+            "0000000000000007" + "0002"  # producer_id, producer_epoch
+            "00000005" + "02" + "6d" + "02" + "69"  # generation_id, member_id, group_instance_id
+            "02" + "02" + "74"  # one topic
+            "02" + "00000000" + "0000000000000009" + "ffffffff" + "01" + "00"  # one partition
+            "00" + "00"  # tagged fields of topic and request
+        )
+    )
+
+
+def test_dynamic_member_has_a_null_instance_id() -> None:
+    request = kip447.TxnOffsetCommitRequest_v3("tx", "g", 7, 2, 5, "m", None, [], {})
+    assert request.encode().endswith(bytes.fromhex("02" + "6d" + "00" + "01" + "00"))
+
+
+def test_offset_fetch_v7_bytes() -> None:
+    request = kip447.OffsetFetchRequest_v7("g", [("t", [3], {})], True, {})
+    assert request.encode() == bytes.fromhex("0267" + "02" + "0274" + "02" + "00000003" + "00" + "01" + "00")
+
+
+def test_offset_fetch_v7_response_is_read() -> None:
+    raw = bytes.fromhex(
+        "00000000" + "02" + "0274" + "02" + "00000003" + "000000000000002a" + "ffffffff" + "01" + "0058" + "00" + "00"
+        "0000" + "00"
+    )
+    response = kip447.OffsetFetchResponse_v7.decode(BytesIO(raw))
+    topic, rows, _ = response.topics[0]
+    assert topic == "t"
+    assert rows[0][:2] == (3, 42)
+    assert rows[0][4] == kip447.UNSTABLE_OFFSET_COMMIT
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (22, kip447.StaleGenerationError),  # ILLEGAL_GENERATION
+        (25, kip447.StaleGenerationError),  # UNKNOWN_MEMBER_ID
+        (27, kip447.StaleGenerationError),  # REBALANCE_IN_PROGRESS
+        (82, kip447.FencedInstanceError),  # FENCED_INSTANCE_ID
+    ],
+)
+def test_refusals_of_the_group_end_the_transaction_only(code: int, expected: type[Exception]) -> None:
+    assert isinstance(kip447._refusal(code), expected)
+
+
+@pytest.mark.parametrize("code", [0, 3, 15, 16, 47])
+def test_other_codes_are_left_to_aiokafka(code: int) -> None:
+    assert kip447._refusal(code) is None

@@ -1,0 +1,261 @@
+"""`pipeline.serve` under random batches: conservation, order, isolation, no personal data, determinism."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_maas import pipeline, wire
+from stream_maas.admission import Limits
+from stream_maas.errors import ERRORS_BY_CODE
+from stream_maas.inference import Catalog
+from stream_maas.inference.config import RuntimeConfig
+from stream_maas.privacy import Redactor
+from stream_maas.records import Answered, InputRecord, Writer
+
+NOW_US = 1_700_000_000_000_000
+NOW_MS = NOW_US // 1000
+EMAIL = "zoe.canary@example.org"
+CARD = "4111 1111 1111 1111"
+
+
+@cache
+def service(max_record_bytes: int = 4000) -> pipeline.Service:
+    return pipeline.Service(
+        redactor=Redactor(),
+        catalog=Catalog.load(RuntimeConfig()),
+        limits=Limits(max_record_bytes=max_record_bytes),
+        writer=Writer(app="app", instance="w1", build="test"),
+        source="/maas/app",
+        digest_key=b"k" * 32,
+    )
+
+
+def frozen_clock() -> int:
+    return 0
+
+
+def body(text: str = "a fine film", **extra: object) -> dict[str, object]:
+    return {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}], **extra}
+
+
+def record(
+    offset: int,
+    value: bytes | dict[str, object] | None,
+    *,
+    key: bytes | None = None,
+    timestamp: int = NOW_MS,
+    headers: tuple[tuple[str, bytes], ...] = (),
+) -> InputRecord:
+    raw = json.dumps(value).encode() if isinstance(value, dict) else value
+    return InputRecord("maas.requests", 3, offset, timestamp, key, raw, headers)
+
+
+def serve(records: list[InputRecord]) -> Answered:
+    return pipeline.serve(records, lane="default", now_us=NOW_US, clock=frozen_clock, service=service())
+
+
+def answers(answered: Answered) -> list[dict[str, object]]:
+    return [json.loads(row.value) for row in answered.results]
+
+
+def audits(answered: Answered) -> list[dict[str, object]]:
+    return [json.loads(row.value) for row in answered.audits]
+
+
+# One bad record of each kind, with the code it must be answered with.
+BAD: dict[str, tuple[object, dict[str, object]]] = {
+    "not json": (b"{", {"code": "undecodable"}),
+    "not utf-8": (b'{"id": "\xff"}', {"code": "undecodable"}),
+    "tombstone": (None, {"code": "undecodable"}),
+    "empty": (b"", {"code": "undecodable"}),
+    "no inputs": ({"id": "x"}, {"code": "invalid_input"}),
+    "unknown field": (body(surprise=1), {"code": "invalid_input"}),
+    "wrong datatype": (
+        {"inputs": [{"name": "text", "shape": [1], "datatype": "FP32", "data": [1.0]}]},
+        {"code": "invalid_input"},
+    ),
+    "shape mismatch": (
+        {"inputs": [{"name": "text", "shape": [2], "datatype": "BYTES", "data": ["one"]}]},
+        {"code": "invalid_input"},
+    ),
+    "unknown model": (body(model_name="no-such-model"), {"code": "unknown_model"}),
+    "too large": (body("x" * 5000), {"code": "too_large"}),
+    "expired": (body(parameters={"timeout": 1}), {"code": "expired"}),
+}
+
+
+def bad_record(kind: str, offset: int) -> InputRecord:
+    timestamp = NOW_MS - 1 if kind == "expired" else NOW_MS
+    return record(offset, BAD[kind][0], key=b"k", timestamp=timestamp)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_each_bad_record_gets_its_code(kind: str) -> None:
+    answered = serve([bad_record(kind, 7)])
+    (answer,) = answers(answered)
+    assert answer["code"] == BAD[kind][1]["code"]
+    assert answer["id"] == ("x" if kind == "no inputs" else "maas.requests:3:7")
+    assert answer["retryable"] is ERRORS_BY_CODE[str(answer["code"])].retryable
+    assert len(answered.dead_letters) == int(ERRORS_BY_CODE[str(answer["code"])].dead_letter)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[tuple[InputRecord, str]]:
+    """Random chunks: good rows, every kind of bad row, duplicates, boundary deadlines, personal data anywhere."""
+    chosen = []
+    for offset in range(draw(st.integers(0, 24))):
+        kind = draw(st.sampled_from(["good", "personal", "boundary", "duplicate", *BAD]))
+        if kind == "good":
+            text = draw(st.text(max_size=40))
+            chosen.append((record(offset, body(text, id=f"id-{offset}"), key=f"key-{offset}".encode()), "prediction"))
+        elif kind == "personal":
+            place = draw(st.sampled_from(["text", "id", "key", "tenant", "parameter"]))
+            chosen.append((personal_record(offset, place), "prediction"))
+        elif kind == "boundary":
+            late = draw(st.booleans())
+            stamp = NOW_MS - 5 - late
+            chosen.append(
+                (
+                    record(offset, body(parameters={"timeout": 5000}), timestamp=stamp),
+                    "expired" if late else "prediction",
+                )
+            )
+        elif kind == "duplicate":
+            chosen.append((record(offset, body(id="the-same")), "prediction"))
+        else:
+            chosen.append((bad_record(kind, offset), str(BAD[kind][1]["code"])))
+    return chosen
+
+
+def personal_record(offset: int, place: str) -> InputRecord:
+    secret = f"{EMAIL} {CARD}"
+    if place == "text":
+        return record(offset, body(f"write to {secret} about it"))
+    if place == "id":
+        return record(offset, body(id=EMAIL))
+    if place == "key":
+        return record(offset, body(), key=EMAIL.encode())
+    if place == "tenant":
+        return record(offset, body(parameters={"tenant": EMAIL}))
+    return record(offset, body(parameters={"note": secret}))
+
+
+@settings(deadline=None)
+@given(batches())
+def test_every_record_gets_one_answer_and_one_audit_event_in_order(chunk: list[tuple[InputRecord, str]]) -> None:
+    answered = serve([item for item, _ in chunk])
+    assert len(answered.results) == len(answered.audits) == len(chunk)
+    assert sum(answered.codes.values()) == len(chunk)
+    for (source, expected), answer, event in zip(chunk, answers(answered), audits(answered), strict=True):
+        assert answer.get("code", "prediction") == expected
+        assert event["data"]["request"]["offset"] == source.offset
+        assert event["data"]["request"]["id"] == answer["id"]
+    assert [row.key for row in answered.audits] == [str(a["id"]).encode() for a in answers(answered)]
+
+
+@settings(deadline=None)
+@given(batches())
+def test_no_personal_data_in_any_output(chunk: list[tuple[InputRecord, str]]) -> None:
+    answered = serve([item for item, _ in chunk])
+    for row in [*answered.results, *answered.audits, *answered.dead_letters]:
+        for part in (row.key or b"", row.value, *(value for _, value in row.headers)):
+            assert EMAIL.encode() not in part
+            assert b"4111" not in part
+
+
+@settings(deadline=None)
+@given(batches(), st.integers(0, 24))
+def test_a_row_is_answered_alike_in_any_company(chunk: list[tuple[InputRecord, str]], cut: int) -> None:
+    """Batch mates change the batch coordinates and nothing else; so does a duplicate delivery."""
+    together = serve([item for item, _ in chunk])
+    parts = [part for part in (chunk[:cut], chunk[cut:]) if part]
+    apart = [row for part in parts for row in serve([item for item, _ in part]).results]
+    assert [row.value for row in together.results] == [row.value for row in apart]
+    assert [row.key for row in together.results] == [row.key for row in apart]
+
+
+@settings(deadline=None)
+@given(batches())
+def test_serving_twice_gives_the_same_bytes(chunk: list[tuple[InputRecord, str]]) -> None:
+    records = [item for item, _ in chunk]
+    assert serve(records) == serve(records)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.binary(max_size=60), st.one_of(st.none(), st.binary(max_size=20))), max_size=8))
+def test_arbitrary_bytes_are_answered(rows: list[tuple[bytes, bytes | None]]) -> None:
+    records = [record(offset, value, key=key) for offset, (value, key) in enumerate(rows)]
+    answered = serve(records)
+    assert len(answered.results) == len(answered.audits) == len(rows)
+
+
+def test_id_with_personal_data_is_replaced_by_coordinates() -> None:
+    answered = serve([record(9, body(id=EMAIL))])
+    assert answers(answered)[0]["id"] == "maas.requests:3:9"
+
+
+def test_key_is_kept_when_it_is_not_personal() -> None:
+    assert serve([record(0, body(), key=b"customer-17")]).results[0].key == b"customer-17"
+
+
+def test_data_subject_leaves_only_as_a_keyed_reference() -> None:
+    subject = "subject-4711"
+    answered = serve([record(0, body(parameters={"data_subject": subject, "tenant": "acme"}))])
+    event = answered.audits[0].value
+    assert subject.encode() not in event + answered.results[0].value
+    expected = pipeline.digest(b"k" * 32, "subject", "acme", subject.encode())
+    assert expected.encode() in event
+
+
+def test_deadline_exactly_met_is_in_time_and_one_microsecond_later_is_not() -> None:
+    at = record(0, body(parameters={"timeout": 2000}), timestamp=NOW_MS - 2)
+    past = record(1, body(parameters={"timeout": 1999}), timestamp=NOW_MS - 2)
+    assert [a.get("code") for a in answers(serve([at, past]))] == [None, "expired"]
+
+
+@pytest.mark.parametrize("kind", ["prediction", "rejection"])
+def test_our_own_answer_is_never_answered(kind: str) -> None:
+    headers = wire.answer_headers(kind, request_id="r", audit_id="a", source="/maas/app", traceparent=None)  # type: ignore[arg-type]
+    answered = serve([record(0, body(), headers=tuple(headers))])
+    assert answered.results == []
+    assert len(answered.audits) == 1
+    assert len(answered.dead_letters) == 1
+
+
+def test_dead_letter_holds_the_redacted_record_when_it_can_be_parsed() -> None:
+    answered = serve([record(0, body(f"mail {EMAIL}", surprise=1))])
+    letter = answered.dead_letters[0].value.decode()
+    assert "[EMAIL]" in letter
+    assert EMAIL not in letter
+
+
+def test_dead_letter_of_unparseable_bytes_holds_a_digest_only() -> None:
+    raw = f"{EMAIL} is not JSON".encode()
+    letter = serve([record(0, raw)]).dead_letters[0].value
+    assert pipeline.digest(b"k" * 32, "raw", None, raw).encode() in letter
+    assert EMAIL.encode() not in letter
+
+
+def test_traceparent_is_passed_on_and_recorded() -> None:
+    trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    answered = serve([record(0, body(), headers=(("traceparent", trace),))])
+    assert ("traceparent", trace) in answered.results[0].headers
+    assert b"0af7651916cd43dd8448eb211c80319c" in answered.audits[0].value
+
+
+def test_digest_depends_on_key_domain_tenant_and_data() -> None:
+    def variants() -> Iterator[str]:
+        for key in (b"a" * 32, b"b" * 32):
+            for domain in ("input", "subject"):
+                for tenant in (None, "t", "u"):
+                    for data in (b"", b"x"):
+                        yield pipeline.digest(key, domain, tenant, data)
+
+    values = list(variants())
+    assert len(set(values)) == len(values) == 24

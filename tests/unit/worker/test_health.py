@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from aiokafka import TopicPartition
+
+from stream_maas.worker.health import Health
+
+TP = TopicPartition("maas.requests", 0)
+
+
+def serving(stall_s: float = 60.0) -> Health:
+    health = Health(stall_s=stall_s)
+    for name in ("broker", "models", "redactor", "topics"):
+        health.done(name)
+    health.assigned({TP}, now_s=100.0)
+    return health
+
+
+def test_ready_names_what_it_waits_for() -> None:
+    health = Health(stall_s=1)
+    health.done("broker")
+    assert health.ready() == (False, "waiting for assignment, models, redactor, topics")
+
+
+def test_ready_after_assignment_even_of_nothing() -> None:
+    health = serving()
+    health.assigned(set(), now_s=1.0)
+    assert health.ready()[0]
+
+
+def test_idle_worker_is_live_for_ever() -> None:
+    assert serving().live(now_s=1e9)[0]
+
+
+def test_lag_without_commits_is_not_live_after_the_stall_time() -> None:
+    health = serving()
+    health.progress[TP].end_offset = 5
+    assert health.live(now_s=160.0)[0], "exactly on the limit is still live"
+    live, reason = health.live(now_s=160.1)
+    assert not live
+    assert "5 records" in reason
+
+
+def test_a_commit_restarts_the_stall_clock() -> None:
+    health = serving()
+    health.progress[TP].end_offset = 10
+    health.committed(TP, 5, timestamp_ms=1, now_s=150.0)
+    assert health.live(now_s=200.0)[0]
+    assert health.progress[TP].lag == 5
+
+
+def test_fatal_ends_both() -> None:
+    health = serving()
+    health.fatal = "publishing failed for good"
+    assert not health.live(0)[0]
+    assert not health.ready()[0]
