@@ -8,12 +8,15 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from stream_maas.errors import BrokerError
+
 LOOPBACK = "127.0.0.1"
 STOP_TIMEOUT_S = 20.0
+_GUARD = 'read -r _; kill -9 "$1"; rm -rf "$2"'
 _EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -62,7 +65,7 @@ class Engine(Protocol):
 
 
 class Child:
-    """A child process in its own session, with a guard that kills it when this process ends.
+    """A child process in its own session, with a guard that kills it and removes `folder` when this process ends.
 
     The guard is a shell that waits for the end of a pipe which only this process holds: the kernel closes it on
     SIGKILL too. PR_SET_PDEATHSIG would do on Linux, but it fires when the *thread* that forked ends.
@@ -80,7 +83,7 @@ class Child:
                 start_new_session=True,
             )  # fmt: skip
         self._guard = subprocess.Popen(  # noqa: S603
-            ["/bin/sh", "-c", 'read -r _; kill -9 "$1"', "guard", str(self._process.pid)],
+            ["/bin/sh", "-c", _GUARD, "guard", str(self._process.pid), str(self.folder)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 
@@ -132,6 +135,15 @@ class Child:
             self._guard = None
 
 
+@contextlib.contextmanager
+def _docker_errors(image: str) -> Iterator[None]:
+    """The engine, its registry and its network have errors of their own each; one of ours for all of them."""
+    try:
+        yield
+    except Exception as error:
+        raise BrokerError(f"Docker could not run {image} ({type(error).__name__}).") from error
+
+
 class Container:
     """A Docker container. Its data lives in it until `close`; `ports` are published on loopback under their number.
 
@@ -141,18 +153,21 @@ class Container:
     def __init__(self, image: str, command: Sequence[str], *, env: Mapping[str, str], ports: Sequence[int]) -> None:
         from testcontainers.core.container import DockerContainer
 
-        container: Any = DockerContainer(image)
+        self._image = image
+        with _docker_errors(image):
+            container: Any = DockerContainer(image)
         self._container = container.with_envs(**env).with_command(list(command))
         for port in ports:
             self._container.ports[f"{port}/tcp"] = (LOOPBACK, port)  # with_bind_ports would publish on every interface
         self._created = False
 
     def start(self) -> None:
-        if self._created:
-            self._raw().start()
-        else:
-            self._container.start()
-            self._created = True
+        with _docker_errors(self._image):
+            if self._created:
+                self._raw().start()
+            else:
+                self._container.start()
+                self._created = True
 
     def running(self) -> bool:
         if not self._created:

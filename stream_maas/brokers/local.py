@@ -185,10 +185,10 @@ class LocalKafka(Broker):
             self._kind = "docker"
             try:
                 return super().start()
-            except Exception as error:  # Docker, its registry, its network, the broker: any of them
+            except BrokerError as error:
                 if java_problem() is not None:
                     raise
-                self._say(f"Docker could not run {self.name} ({type(error).__name__}); using this machine's Java")
+                self._say(f"{str(error).partition(chr(10))[0]} Using the Java of this machine instead.")
                 if self._engine is not None:
                     self._engine.close()
                     self._engine = None

@@ -114,7 +114,9 @@ if sys.argv[1] == "run":
     run_embedded(None, lambda bootstrap: print(bootstrap, flush=True))
     print("stopped", flush=True)
 else:
-    print(EmbeddedBroker().start().bootstrap, flush=True)
+    broker = EmbeddedBroker().start()
+    print(broker.bootstrap, flush=True)
+    print(broker.folder, flush=True)
     time.sleep(600)
 """
 
@@ -134,10 +136,12 @@ def owner(mode: str) -> Any:
 @pytest.mark.usefixtures("embedded_broker")
 def test_broker_dies_with_a_killed_owner() -> None:
     with owner("hold") as (process, port):
+        folder = Path(process.stdout.readline().strip())
         assert answers(port)
+        assert folder.is_dir()
         process.kill()
         process.wait()
-        while answers(port, timeout_s=0.2):  # ends, or the test's own timeout does
+        while answers(port, timeout_s=0.2) or folder.exists():  # ends, or the test's own timeout does
             time.sleep(0.02)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from stream_maas import kafka as door
 from stream_maas import topics
 from stream_maas.brokers import LocalKafka, answers
+from stream_maas.brokers.installation import java_problem
 from stream_maas.errors import BrokerError, TopicsError
 from stream_maas.settings import KafkaConfig, TopicsConfig
 
@@ -164,12 +166,25 @@ async def test_client_waits_through_a_restart(kafka_private: LocalKafka) -> None
     assert (await door.probe(at(kafka_private.bootstrap), transactional_id="w1")).exactly_once
 
 
+@pytest.mark.usefixtures("local_kafka_possible")
 def test_broken_property_is_explained_by_kafkas_own_log() -> None:
-    if reason := LocalKafka.unavailable_reason():
-        pytest.skip(reason)
     broken = LocalKafka(properties={"num.partitions": "many"})
     with pytest.raises(BrokerError, match=r"(?s)Apache Kafka .* ended; end of its log:.*num\.partitions"), broken:
         pass
+
+
+@pytest.mark.skipif(java_problem() is not None, reason=f"nothing to fall back to: {java_problem()}")
+def test_docker_that_answers_and_cannot_run_is_not_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No registry, no network, a remote engine: whatever it is, this machine's Java does."""
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\necho 27.0.3\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    said: list[str] = []
+    with LocalKafka(say=said.append) as broker:
+        assert answers(broker.port)
+    assert any("Using the Java of this machine" in line for line in said)
 
 
 def test_machine_without_java_and_docker_is_told_what_to_install(
