@@ -45,8 +45,9 @@ _ANSWER_TYPES = {
     "prediction": (CE_TYPE, PREDICTION_TYPE.encode()),
     "rejection": (CE_TYPE, REJECTION_TYPE.encode()),
 }
-_AUDIT_HEADERS = ((CONTENT_TYPE, CLOUDEVENTS_JSON_TYPE), (CE_TYPE, AUDIT_TYPE.encode()))
-_OWN_TYPES = frozenset(name.encode() for name in (PREDICTION_TYPE, REJECTION_TYPE, AUDIT_TYPE, DEAD_LETTER_TYPE))
+_AUDIT_HEADERS = ((CONTENT_TYPE, CLOUDEVENTS_JSON_TYPE),)
+_AUDIT_MARK = b'"type":"org.stream-maas.audit.'
+_OWN_TYPES = frozenset(name.encode() for name in (PREDICTION_TYPE, REJECTION_TYPE, DEAD_LETTER_TYPE))
 _KINDS: dict[bytes, AnswerKind] = {
     PREDICTION_TYPE.encode(): "prediction",
     REJECTION_TYPE.encode(): "rejection",
@@ -84,9 +85,15 @@ def valid_traceparent(value: bytes | None) -> str | None:
 def is_own_record(record: KafkaRecord) -> bool:
     """Whether this service published the record: answering it would loop for ever.
 
-    Looks at `ce_type` alone, so a request that the SDK labels `org.stream-maas.request.v1` is not caught.
+    `ce_type` tells, and for audit events, which are in structured mode, the `type` at the end of their canonical
+    bytes. A request that the SDK labels `org.stream-maas.request.v1` is not our own.
     """
-    return any(name == CE_TYPE and value in _OWN_TYPES for name, value in record.headers)
+    for name, value in record.headers:
+        if name == CE_TYPE and value in _OWN_TYPES:
+            return True
+        if name == CONTENT_TYPE and value == CLOUDEVENTS_JSON_TYPE and _AUDIT_MARK in (record.value or b"")[-100:]:
+            return True
+    return False
 
 
 def answer_kind(headers: Headers) -> AnswerKind | None:
@@ -145,7 +152,8 @@ def answer_headers(
 def audit_headers() -> list[tuple[str, bytes]]:
     """Headers of an audit event: structured mode, everything that is hashed stands in the value.
 
-    `ce_type` is repeated, as the binding allows, for filters that do not parse values and for the loop guard.
+    The binding would allow `ce_` headers beside it, but readers such as the CloudEvents SDK for Python take any
+    of them for binary mode.
     """
     return list(_AUDIT_HEADERS)
 
