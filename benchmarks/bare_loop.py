@@ -24,7 +24,6 @@ import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from stream_maas import topics
-from stream_maas.inference.catalog import DEFAULT_BUNDLE
 from stream_maas.inference.features import WordBag
 
 CHUNK_ROWS = 512
@@ -151,9 +150,8 @@ async def run(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("bootstrap", "prefix", "group"):
+    for name in ("bootstrap", "prefix", "group", "model"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--model", default=str(DEFAULT_BUNDLE))
     asyncio.run(run(parser.parse_args()))
 
 

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -31,6 +32,8 @@ class Run:
     bootstrap: str
     prefix: str
     partitions: int
+    model: Path
+    """Bundle of a word-bag model."""
 
     @property
     def group(self) -> str:

@@ -40,7 +40,7 @@ class PathOnlyAgent(LaneAgent):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("bootstrap", "prefix", "group", "samples"):
+    for name in ("bootstrap", "prefix", "group", "model", "samples"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--delivery", default="exactly-once", choices=("exactly-once", "at-least-once"))
     options = parser.parse_args()
@@ -51,6 +51,7 @@ def main() -> None:
         {
             "kafka.bootstrap": options.bootstrap,
             "topics.prefix": options.prefix,
+            "inference.models": options.model,
             "worker.app_id": options.group,
             "worker.instance": "bench",
             "worker.delivery": options.delivery,

@@ -42,7 +42,7 @@ def _worker(delivery: str) -> Callable[[Run], Sequence[str]]:
     def command(run: Run) -> Sequence[str]:
         return [
             sys.executable, "-m", "stream_maas", "worker", "--bootstrap", run.bootstrap, "--prefix", run.prefix,
-            "--instance", "bench", "--delivery", delivery, "--json",
+            "--instance", "bench", "--delivery", delivery, "--models", str(run.model), "--json",
         ]  # fmt: skip
 
     return command
@@ -52,7 +52,7 @@ def _module(module: str, *options: str) -> Callable[[Run], Sequence[str]]:
     def command(run: Run) -> Sequence[str]:
         return [
             sys.executable, "-m", module, "--bootstrap", run.bootstrap, "--prefix", run.prefix, "--group", run.group,
-            *options,
+            "--model", str(run.model), *options,
         ]  # fmt: skip
 
     return command

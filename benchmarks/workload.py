@@ -1,14 +1,15 @@
 """Keeps what the measured requests look like: seeded, so that every contender and every run gets the same bytes.
 
 Sentences of 10-45 words built from the clauses below (so that word pairs repeat as they do in real text, which a
-list of random words would not give), wrapped as Open Inference Protocol JSON with an id and one or two parameters.
-One request in twenty holds personal data. All of it is synthetic: example domains, numbers reserved for fiction,
+list of random words would not give), wrapped as Open Inference Protocol JSON with a UUID as id and key and one or two
+parameters. One request in twenty holds personal data. All of it is synthetic: example domains, numbers reserved for fiction,
 test card numbers.
 """
 
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,16 +64,16 @@ class Request:
 def requests(count: int, *, seed: int = SEED) -> Sequence[Request]:
     """`count` requests; the first ones are the same for every count."""
     rng = random.Random(seed)
-    return [_request(number, rng) for number in range(count)]
+    return [_request(rng) for _ in range(count)]
 
 
-def _request(number: int, rng: random.Random) -> Request:
+def _request(rng: random.Random) -> Request:
     personal = rng.random() < PERSONAL_SHARE
     text = _text(rng, rng.randint(10, 45), personal=personal)
     parameters: dict[str, str] = {"tenant": rng.choice(_TENANTS)}
     if rng.random() < 0.5:
         parameters["purpose"] = rng.choice(_PURPOSES)
-    name = f"req-{number:06d}"
+    name = str(uuid.UUID(int=rng.getrandbits(128), version=4))
     document = {
         "id": name,
         "parameters": parameters,
