@@ -2,8 +2,8 @@
 
 Sentences of 10-45 words built from the clauses below (so that word pairs repeat as they do in real text, which a
 list of random words would not give), wrapped as Open Inference Protocol JSON with a UUID as id and key and one or two
-parameters. One request in twenty holds personal data. All of it is synthetic: example domains, numbers reserved for fiction,
-test card numbers.
+parameters. One request in twenty holds personal data. All of it is synthetic: example domains, numbers reserved for
+fiction, test card numbers.
 """
 
 from __future__ import annotations
