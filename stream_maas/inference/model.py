@@ -1,0 +1,110 @@
+"""A served model: batches rows, and keeps one bad row from hurting its batch mates.
+
+Rules of this file:
+1. What can be checked on one record is checked in `prepare`, before it has mates.
+2. A call that fails is halved until the rows that make it fail are alone; only those get an error.
+3. A batch is never padded: rows meet in a call only where their kind can stack them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from stream_maas.errors import BadOutputError, ModelError, RequestError
+from stream_maas.inference.adapter import Adapter, Output, Row
+from stream_maas.inference.bundle import MODEL, Bundle
+from stream_maas.inference.config import RuntimeConfig
+from stream_maas.inference.session import RunError, Session
+from stream_maas.inference.tensor_model import TensorAdapter
+from stream_maas.inference.word_bag import WordBagAdapter
+from stream_maas.records import ModelRef, Request
+
+ADAPTERS: Mapping[str, type[WordBagAdapter] | type[TensorAdapter]] = {
+    "word-bag": WordBagAdapter,
+    "tensor": TensorAdapter,
+}
+TINY_BYTES = 1 << 20
+"""A graph this small runs for microseconds, less than it takes to wake another thread."""
+
+Answer: TypeAlias = Output | RequestError
+
+
+class Model:
+    """One bundle, opened. All methods may be called from several threads at once."""
+
+    def __init__(self, bundle: Bundle, config: RuntimeConfig) -> None:
+        """Open the graph. Raises `BundleError` when it cannot be opened or is not what bundle.yaml says."""
+        self.bundle = bundle
+        self.ref: ModelRef = bundle.ref
+        declared = bundle.manifest.tiny
+        self.tiny: bool = bundle.path(MODEL).stat().st_size <= TINY_BYTES if declared is None else declared
+        """True: call `run` on the event loop itself. False: on an executor."""
+        self._limits = bundle.manifest.limits
+        self._session = Session(bundle.path(MODEL), config)
+        self._adapter: Adapter = ADAPTERS[bundle.manifest.kind](bundle, self._session)
+
+    def prepare(self, request: Request) -> Row:
+        """Check one record against the model's inputs and turn it into features.
+
+        Raises `InvalidInputError` or `TooLargeError`, which name the place and never the value.
+        """
+        return self._adapter.prepare(request)
+
+    def plan(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Indexes of `rows` grouped into calls; each index occurs once, and in each group the order is kept.
+
+        A group stays within the bundle's `max_batch_rows` and `max_batch_tokens`, unless one record alone is
+        larger: a record is never torn apart.
+        """
+        batches: list[list[int]] = []
+        open_batches: dict[object, tuple[list[int], int, int]] = {}
+        for index, row in enumerate(rows):
+            batch, size, length = open_batches.get(row.key, ([], 0, 0))
+            full = size + row.size > self._limits.max_batch_rows or length + row.length > self._limits.max_batch_tokens
+            if not batch or full:
+                batch, size, length = [], 0, 0
+                batches.append(batch)
+            batch.append(index)
+            open_batches[row.key] = (batch, size + row.size, length + row.length)
+        return batches
+
+    def run(self, rows: Sequence[Row]) -> list[Answer]:
+        """One answer per row, in order: an `Output`, or the `ModelError` or `BadOutputError` of exactly this row.
+
+        Rows that `plan` put together are one ONNX Runtime call; others are planned first.
+        """
+        answers: dict[int, Answer] = {}
+        for batch in self.plan(rows):
+            answers.update(zip(batch, self._run([rows[index] for index in batch]), strict=True))
+        return [answers[index] for index in range(len(rows))]
+
+    def warm_up(self) -> None:
+        """One call on a harmless row, so that the first client does not wait for lazy set-up.
+
+        What the model makes of that row does not matter: it may well be outside its domain.
+        """
+        self.run([self._adapter.neutral()])
+
+    def _run(self, rows: Sequence[Row]) -> list[Answer]:
+        """One call; on failure, two with half of the rows each."""
+        try:
+            feeds = self._adapter.feeds(rows)
+            fetches = self._adapter.fetches(rows)
+            fetched = dict(zip(fetches, self._session.run(fetches, feeds), strict=True))
+            return self._adapter.answers(rows, {**feeds, **fetched})
+        except RunError:
+            error: RequestError = ModelError("the model failed on this record")
+        except BadOutputError as bad_output:
+            error = bad_output
+        if len(rows) == 1:
+            return [error]
+        half = len(rows) // 2
+        return self._run(rows[:half]) + self._run(rows[half:])
+
+
+def open_model(bundle: Bundle, config: RuntimeConfig) -> Model:
+    """Open and warm up. Raises `BundleError`."""
+    model = Model(bundle, config)
+    model.warm_up()
+    return model

@@ -1,0 +1,203 @@
+"""Word-bag models: a linear classifier over terms whose score is the same bits in any company.
+
+The graph (written by train/graph.py) takes the term numbers of all texts in one line and where each text ends,
+as PyTorch's EmbeddingBag does, so nothing is padded and long texts cost their batch mates nothing:
+`ids` int32 [n], `offsets` int64 [b + 1] -> `probabilities` FP32 [b, 2], `log_odds` FP64 [b], `norms` FP64 [b],
+`term_weights` FP64 [n]. Sums are of integers, so their order cannot change a bit of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from stream_maas.errors import BadOutputError, BundleError, InvalidInputError, RequestError, TooLargeError
+from stream_maas.inference.adapter import Output, Row, score_ppm, wanted_outputs
+from stream_maas.inference.bundle import Bundle, TensorSpec, WordBagSteps
+from stream_maas.inference.features import WordBag
+from stream_maas.inference.oip import check_rows, check_types, flat_values, match_inputs
+from stream_maas.inference.session import Array, RunError, Session
+from stream_maas.records import Request, Tensor
+
+LABEL, PROBABILITIES, CONTRIBUTIONS = "label", "probabilities", "contributions"
+FEATURES = "word-bag/1"
+"""Names the steps of features.py inside model.onnx; other steps need another name."""
+FEATURES_KEY, VOCABULARY_KEY = "stream_maas.features", "stream_maas.vocabulary_sha256"
+TOP_TERMS = 10
+"""Terms named in `contributions`; the others are summed up as `rest`."""
+# ONNX Runtime's logistic function works on blocks of up to 16 floats and treats a last, shorter block in another
+# way. Whole blocks only, and a row's place in its batch cannot matter either.
+_BLOCK_ROWS = 16
+_TINY = float(np.finfo(np.float64).tiny)
+_OUTPUTS = {LABEL: ("BYTES", 1), PROBABILITIES: ("FP32", 2), CONTRIBUTIONS: ("BYTES", 1)}
+
+
+class WordBagAdapter:
+    """Checks texts, looks their terms up, and says which label and why."""
+
+    def __init__(self, bundle: Bundle, session: Session) -> None:
+        """Raises `BundleError` when bundle, vocabulary and graph do not belong together."""
+        self._session = session
+        self._limits = bundle.manifest.limits
+        self._bag = _read_vocabulary(bundle)
+        self._text, self._labels = _check_statements(bundle)
+        _check_graph(bundle, session)
+        self._bias = self._probe(bundle)
+
+    def prepare(self, request: Request) -> Row:
+        """One BYTES tensor of shape [n] or [n, 1] -> word numbers of n texts."""
+        ((place, tensor),) = match_inputs(request, (self._text,))
+        default = _EXPLAINED if request.explain else _DEFAULT
+        wanted = wanted_outputs(request, tuple(_OUTPUTS), default) if request.outputs else default
+        texts = self._texts(tensor, place)
+        lines = [self._bag.words(text) for text in texts]
+        for index, line in enumerate(lines):
+            if len(line) > self._limits.max_row_tokens:
+                raise TooLargeError(
+                    f"{place}.data[{index}]: {len(line)} words, the limit is {self._limits.max_row_tokens}"
+                )
+        return Row(len(lines), sum(map(len, lines)), None, wanted, lines)
+
+    def fetches(self, rows: Sequence[Row]) -> Sequence[str]:
+        """The terms' weights only if someone asks why."""
+        if any(CONTRIBUTIONS in row.wanted for row in rows):
+            return (PROBABILITIES, "log_odds", "norms", "term_weights")
+        return (PROBABILITIES,)
+
+    def feeds(self, rows: Sequence[Row]) -> Mapping[str, Array]:
+        """`ids` int32 [n], `offsets` int64 [b + 1], b rounded up to whole blocks by empty texts."""
+        ids, offsets = self._bag.bags([line for row in rows for line in row.features])
+        padding = -(len(offsets) - 1) % _BLOCK_ROWS
+        return {"ids": ids, "offsets": np.concatenate([offsets, np.full(padding, offsets[-1])])}
+
+    def answers(self, rows: Sequence[Row], arrays: Mapping[str, Array]) -> list[Output | RequestError]:
+        """Probabilities [b, 2] (b >= all rows) back to one answer per record."""
+        probabilities = arrays[PROBABILITIES]
+        count = sum(row.size for row in rows)
+        if probabilities.ndim != 2 or probabilities.shape[1] != 2 or len(probabilities) < count:
+            raise BadOutputError(f"{PROBABILITIES}.shape: not [rows, 2]")
+        broken = set(np.flatnonzero(~np.isfinite(probabilities).all(axis=1)).tolist())
+        pairs: list[list[float]] = probabilities.tolist()
+        answers: list[Output | RequestError] = []
+        start = 0
+        for row in rows:
+            end = start + row.size
+            if broken and not broken.isdisjoint(range(start, end)):
+                answers.append(BadOutputError(f"{PROBABILITIES}.data: not a finite number"))
+            else:
+                reasons = self._reasons(range(start, end), arrays) if CONTRIBUTIONS in row.wanted else []
+                answers.append(self._answer(row, pairs[start:end], reasons))
+            start = end
+        return answers
+
+    def neutral(self) -> Row:
+        """A text without words."""
+        return Row(1, 0, None, _DEFAULT, [[]])
+
+    def _texts(self, tensor: Tensor, place: str) -> Sequence[str]:
+        if tensor.datatype != "BYTES":
+            raise InvalidInputError(f"{place}.datatype: expected BYTES")
+        check_rows(tensor, place, self._limits.max_record_rows)
+        if len(tensor.shape) > 2 or tensor.shape[1:] not in ((), (1,)):
+            raise InvalidInputError(f"{place}.shape: expected [n] or [n, 1]")
+        texts: Sequence[str] = flat_values(tensor.data, tensor.shape, place)
+        check_types(texts, "BYTES", place)
+        return texts
+
+    def _answer(self, row: Row, pairs: list[list[float]], reasons: list[str]) -> Output:
+        negative, positive = self._labels
+        labels = [positive if pair[1] > pair[0] else negative for pair in pairs]
+        tensors = []
+        for name in row.wanted:
+            if name == LABEL:
+                tensors.append(Tensor(LABEL, "BYTES", (row.size,), labels))
+            elif name == PROBABILITIES:
+                flat = pairs[0] if row.size == 1 else [value for pair in pairs for value in pair]
+                tensors.append(Tensor(PROBABILITIES, "FP32", (row.size, 2), flat))
+            else:
+                tensors.append(Tensor(CONTRIBUTIONS, "BYTES", (row.size,), reasons))
+        if row.size > 1:
+            return Output(tuple(tensors))
+        return Output(tuple(tensors), labels[0], score_ppm(max(pairs[0])))
+
+    def _reasons(self, indexes: range, arrays: Mapping[str, Array]) -> list[str]:
+        """JSON text per row: log_odds == bias + sum of the terms' log_odds + rest.
+
+        The terms are the vocabulary's, so no word of the text gets out that was not in the training data.
+        """
+        ids, offsets = arrays["ids"], arrays["offsets"]
+        reasons = []
+        for index in indexes:
+            start, end = int(offsets[index]), int(offsets[index + 1])
+            # A text without a known term has norm 0, and no weight to divide by it.
+            weights = arrays["term_weights"][start:end] / max(arrays["norms"][index], _TINY)
+            top = np.argsort(-np.abs(weights), kind="stable")[:TOP_TERMS]
+            named = [
+                {"term": self._bag.terms[ids[start + place]], "log_odds": round(weight, 6)}
+                for place, weight in zip(top.tolist(), weights[top].tolist(), strict=True)
+            ]
+            log_odds = float(arrays["log_odds"][index])
+            reason = {
+                "log_odds": round(log_odds, 6),
+                "bias": round(self._bias, 6),
+                "terms": named,
+                "rest": round(log_odds - self._bias - float(weights[top].sum()), 6),
+            }
+            reasons.append(msgspec.json.encode(reason).decode())
+        return reasons
+
+    def _probe(self, bundle: Bundle) -> float:
+        """The log-odds of an empty text; on the way, that the graph knows exactly the vocabulary's terms."""
+        count = len(self._bag.terms)
+        try:
+            probe: dict[str, Array] = {"ids": np.array([count - 1], np.int32), "offsets": np.array([0, 1, 1], np.int64)}
+            (log_odds,) = self._session.run(("log_odds",), probe)
+        except RunError as error:
+            raise BundleError(f"{bundle.path('model.onnx')}: fails on the vocabulary's last term") from error
+        return float(log_odds[1])
+
+
+_DEFAULT = (LABEL, PROBABILITIES)
+_EXPLAINED = (LABEL, PROBABILITIES, CONTRIBUTIONS)
+
+
+def _read_vocabulary(bundle: Bundle) -> WordBag:
+    assert isinstance(bundle.steps, WordBagSteps)
+    path = bundle.path(bundle.steps.vocabulary)
+    try:
+        return WordBag(path.read_text(encoding="utf-8").splitlines())
+    except (UnicodeDecodeError, ValueError) as error:
+        reason = str(error) if not isinstance(error, UnicodeDecodeError) else "not UTF-8"
+        raise BundleError(f"{path}: {reason}") from error
+
+
+def _check_statements(bundle: Bundle) -> tuple[TensorSpec, tuple[str, str]]:
+    """The one text input and the two labels, negative side first."""
+    manifest = bundle.manifest
+    path = bundle.path("bundle.yaml")
+    if [(spec.datatype, spec.shape) for spec in manifest.inputs] != [("BYTES", (-1,))]:
+        raise BundleError(f"{path}: inputs: expected one BYTES tensor of shape [-1]")
+    outputs = {spec.name: (spec.datatype, 1 if spec.shape == (-1,) else spec.shape[-1]) for spec in manifest.outputs}
+    if outputs != _OUTPUTS:
+        raise BundleError(f"{path}: outputs: expected {', '.join(_OUTPUTS)}")
+    if manifest.labels is None or len(manifest.labels.names) != 2 or manifest.labels.output != PROBABILITIES:
+        raise BundleError(f"{path}: labels: expected two names for {PROBABILITIES}")
+    negative, positive = manifest.labels.names
+    return manifest.inputs[0], (negative, positive)
+
+
+def _check_graph(bundle: Bundle, session: Session) -> None:
+    """The digest of the model covers its vocabulary and steps too, because the graph names them."""
+    assert isinstance(bundle.steps, WordBagSteps)
+    path = bundle.path("model.onnx")
+    if {name: node.datatype for name, node in session.inputs.items()} != {"ids": "INT32", "offsets": "INT64"}:
+        raise BundleError(f"{path}: expected the inputs ids (INT32) and offsets (INT64)")
+    missing = {PROBABILITIES, "log_odds", "norms", "term_weights"} - session.outputs.keys()
+    if missing:
+        raise BundleError(f"{path}: lacks the outputs {', '.join(sorted(missing))}")
+    if session.metadata.get(FEATURES_KEY) != FEATURES:
+        raise BundleError(f"{path}: metadata {FEATURES_KEY}: expected {FEATURES}")
+    if session.metadata.get(VOCABULARY_KEY) != bundle.manifest.sha256[bundle.steps.vocabulary]:
+        raise BundleError(f"{path}: metadata {VOCABULARY_KEY}: made for another vocabulary")
