@@ -128,7 +128,9 @@ class Worker:
             for task in (waiting, stopping):
                 task.cancel()
             await asyncio.gather(waiting, stopping, return_exceptions=True)
-        return await kafka.probe(settings.kafka, transactional_id=transactional_id(settings))
+        # The right to use the transactional id is only asked for where it will be used.
+        wanted = None if settings.worker.delivery == "at-least-once" else transactional_id(settings)
+        return await kafka.probe(settings.kafka, transactional_id=wanted)
 
     async def _wait_for_topics(self) -> None:
         settings = self._settings
