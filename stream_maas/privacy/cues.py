@@ -25,6 +25,8 @@ class Cues(NamedTuple):
     """Words that announce numbers of one entity type, made by `compile_cues`."""
 
     phrases: frozenset[str]
+    last_words: frozenset[str]
+    """The last word of each phrase."""
     han: tuple[str, ...]
     placeholder: str
 
@@ -32,8 +34,10 @@ class Cues(NamedTuple):
 def compile_cues(cues: Iterable[str], entity_type: str) -> Cues:
     """`cues` as `is_announced` compares them: lower case, words joined by one space, no plural."""
     words = tuple(cues)
+    phrases = [[_singular(word) for word in _WORD.findall(cue.lower())] for cue in words]
     return Cues(
-        frozenset(" ".join(map(_singular, _WORD.findall(cue.lower()))) for cue in words),
+        frozenset(map(" ".join, phrases)),
+        frozenset(phrase[-1] for phrase in phrases),
         tuple(cue for cue in words if re.fullmatch(f"[{_HAN}]+", cue)),
         placeholder(entity_type).lower(),
     )
@@ -52,27 +56,28 @@ def is_announced(text: str, start: int, cues: Cues) -> bool:
         return True
     words = list(_WORD.finditer(window, reach_start))
     for index in range(len(words) - 1, -1, -1):
+        if not _may_end_phrase(words[index].group(), cues):
+            continue
         gap_start = words[index].end()
         if len(window) - gap_start > _GAP_CHARS:
             return False
-        if index + 1 < len(words) and _BREAK.search(window, gap_start, words[index + 1].start()):
+        if index + 1 < len(words) and _BREAK.search(window, gap_start, words[-1].start()):
             return False
-        if _ends_phrase([word.group() for word in words[max(0, index - _PHRASE_WORDS + 1) : index + 1]], cues):
+        phrase = [_singular(word.group()) for word in words[max(0, index - _PHRASE_WORDS + 1) : index + 1]]
+        if any(" ".join(phrase[first:]) in cues.phrases for first in range(len(phrase))):
+            return True
+        if cues.han and any(cue in phrase[-1] for cue in cues.han):
             return True
     return False
+
+
+def _may_end_phrase(word: str, cues: Cues) -> bool:
+    return _singular(word) in cues.last_words or not word.isascii()
 
 
 def joins(text: str, end: int, start: int) -> bool:
     """Whether a find that ends at `end` and a number that starts at `start` are items of one list."""
     return 0 <= start - end <= _GAP_CHARS and _JOINS.fullmatch(text, end, start) is not None
-
-
-def _ends_phrase(words: list[str], cues: Cues) -> bool:
-    """Whether the last of `words` is a cue or the last word of one."""
-    if cues.han and any(cue in words[-1] for cue in cues.han):
-        return True
-    singular = [_singular(word) for word in words]
-    return any(" ".join(singular[first:]) in cues.phrases for first in range(len(singular)))
 
 
 def _singular(word: str) -> str:

@@ -13,6 +13,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -27,6 +28,7 @@ from stream_maas.privacy.transform import cut, placeholder
 
 _MOST_ROUNDS: Final = 32
 """Ordinary texts need two. Text made to need more is refused, since every round reads all of it."""
+_DIGITS: Final = re.compile("[0-9]+")
 _NOT_EVIDENCE: Final = bytes(set(range(256)) - set(b"0123456789@"))
 
 
@@ -40,7 +42,7 @@ def may_hold(text: str) -> bool:
 
 def learn(known: Known, digits: str, entity_type: str) -> None:
     """Remember that the number written `digits` (other characters are dropped) is personal, if it is long enough."""
-    number = "".join(filter(str.isdigit, digits)).lstrip("0")
+    number = "".join(_DIGITS.findall(digits)).lstrip("0")
     if len(number) >= FEWEST_DIGITS:
         known[number] = entity_type
 
@@ -55,6 +57,15 @@ class Detector:
         self._gate = compile_gate(engine, [*map(shapes.gate_pattern, shaped), RUN_PATTERN])
         self._announced = frozenset(row.name for row in recognizers if isinstance(row, Number) and row.cues)
         self.strong_integer = numbers.strong_integer
+
+    def is_clear(self, text: str) -> bool:
+        """True if nothing can be found in `text`, nor in any of its lines by itself. Field names are not considered.
+
+        False says nothing: the text has to be searched.
+        """
+        if not may_hold(text):
+            return True
+        return fold(text).text is text and not self._gate(text)
 
     def find(self, text: str, *, hint: str | None = None, known: Known | None = None) -> list[Span]:
         """Disjoint spans of `text` in order, in offsets of `text` itself.
@@ -77,10 +88,8 @@ class Detector:
         raise RuntimeError("text is not redacted after the last round")
 
     def _round(self, text: str, hint: str | None, known: Known) -> list[Span]:
-        if not may_hold(text):
-            return []
         candidates = [span for row in self._gate(text) for span in self._finders[row](text, hint, known)]
-        spans = resolve(candidates) if len(candidates) > 1 else candidates
+        spans = resolve(candidates)
         for span in spans:
             if span.recognizer in self._announced:
                 learn(known, text[span.start : span.end], span.entity_type)

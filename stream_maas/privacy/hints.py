@@ -54,20 +54,20 @@ _TAILS: Final = frozenset((
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\x00-\x7f]+")
 _WORDS_JOINED: Final = 4
 _LONGEST_NAME: Final = 128
-_STEMS: Final = re.compile("|".join(sorted({alias[:3] for alias in _TYPE_OF if alias.isascii()})))
+_STEMS: Final = re.compile("|".join(sorted({alias[:6] for alias in _TYPE_OF if alias.isascii()})))
 """Cheap refusal: a name that holds the start of no alias is no hint."""
+
+
+def may_hint(names: str) -> bool:
+    """Whether one of `names`, any text that holds them, may announce a type; False is certain."""
+    return not names.isascii() or _STEMS.search(names.lower().replace("_", "").replace("-", "")) is not None
 
 
 def hint_for(name: str) -> str | None:
     """The entity type that the field name announces, or None. Names above 128 characters announce nothing."""
-    if name.isascii():
-        if not _STEMS.search(name.lower().replace("_", "").replace("-", "")):
-            return None
-    elif len(name) <= _LONGEST_NAME:
-        name = _without_accents(name)
-    if len(name) > _LONGEST_NAME:
+    if len(name) > _LONGEST_NAME or not may_hint(name):
         return None
-    return _hint_of_words(_WORD.findall(name))
+    return _hint_of_words(_WORD.findall(name if name.isascii() else _without_accents(name)))
 
 
 def _without_accents(name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, chain, product
 from typing import Final, NamedTuple
 
 from stream_maas.privacy.cues import Cues, compile_cues, is_announced, joins
@@ -20,19 +20,30 @@ FEWEST_DIGITS: Final = 7
 """No number with fewer digits is looked for without a field name (a local telephone number has seven)."""
 _MOST_DIGITS: Final = 19
 """The longest number of the table: a card."""
-RUN_PATTERN: Final = rf"[0-9](?:[ ./()_\-]{{0,3}}[0-9]){{{FEWEST_DIGITS - 1}}}"
+_GAP_CHARACTERS: Final = " ./()_-"
+_GAP_CHARS: Final = 3
+_GAP_PATTERN: Final = f"[{re.escape(_GAP_CHARACTERS)}]{{0,{_GAP_CHARS}}}"
+RUN_PATTERN: Final = f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1}}}"
 """The beginning of every run; the gate's class for all numbers."""
 KNOWN_RECOGNIZER: Final = "known_number"
 _KNOWN_SCORE: Final = 100
 
-_RUN: Final = re.compile(RUN_PATTERN[:-1] + ",}")
-_GROUP: Final = re.compile("[0-9]+")
+_RUN: Final = re.compile(f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1},}}")
+_PIECE: Final = re.compile("([^0-9]*)([0-9]+)")
+_WIDTHS: Final = tuple(map(str, range(_MOST_DIGITS + 1)))
+_TOO_WIDE: Final = str(_MOST_DIGITS + 1)
+"""Stands for every width that no layout has."""
+_BETWEEN: Final = {
+    gap: gap.strip(" ") or (" " if gap else "")
+    for length in range(_GAP_CHARS + 1)
+    for gap in map("".join, product(_GAP_CHARACTERS, repeat=length))
+}
+"""What stands between two groups -> how layouts write it: without spaces around other characters."""
 _UUID: Final = re.compile("[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _UUID_CHARS: Final = 36
 _BEFORE_X: Final = (17, 3)
 """Width of a last group that the check character X of a Chinese resident number completes: 18, or 6-8-4."""
-_LONGEST_WHOLE_RUN_CHARS: Final = 60
-"""19 digits with separators; longer runs are tables of numbers."""
+_MOST_GROUPS_IN_WHOLE_RUN: Final = _MOST_DIGITS
 _LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _DIGITS: Final = frozenset("0123456789")
 _ALPHANUMERIC: Final = _LETTERS | _DIGITS
@@ -56,30 +67,58 @@ class _Context(NamedTuple):
     ends: dict[str, int]
 
 
-class _Run(NamedTuple):
-    """`groups[i]` is [start, end) of group i; `gaps[i]` what stands before it; `between[i]` the same as layouts write
-    it, without spaces around other characters. Both are "" for the first group."""
+class _Run:
+    """The groups of one run: `digits[i]`; `gaps[i]`, what stands before it ("" for the first); `widths[i]`, how many
+    digits as layouts write it; `steps[i]`, gap and width as layouts write them."""
 
-    text: str
-    groups: list[tuple[int, int]]
-    gaps: list[str]
-    between: list[str]
+    __slots__ = ("_offsets", "digits", "end", "gaps", "start", "steps", "text", "widths")
 
-    def digits(self, first: int, last: int) -> str:
-        return "".join([self.text[start:end] for start, end in self.groups[first : last + 1]])
+    def __init__(self, text: str, start: int, end: int) -> None:
+        pieces: list[tuple[str, str]] = _PIECE.findall(text, start, end)
+        gap, digits = pieces[-1]
+        if (
+            len(digits) in _BEFORE_X
+            and text[end : end + 1] in ("X", "x")
+            and text[end + 1 : end + 2] not in _ALPHANUMERIC
+        ):
+            pieces[-1] = (gap, digits + text[end])
+        self.text = text
+        self.start = start
+        self.end = end
+        self.gaps = [gap for gap, _ in pieces]
+        self.digits = [digits for _, digits in pieces]
+        self.widths = [_WIDTHS[n] if n <= _MOST_DIGITS else _TOO_WIDE for n in map(len, self.digits)]
+        self.steps = [_BETWEEN[gap] + width for gap, width in zip(self.gaps, self.widths, strict=True)]
+        self._offsets: list[int] | None = None
 
-    def width(self, index: int) -> int:
-        start, end = self.groups[index]
-        return end - start
+    def start_of(self, group: int) -> int:
+        return self._boundaries()[2 * group + 1]
+
+    def end_of(self, group: int) -> int:
+        return self._boundaries()[2 * group + 2]
+
+    def _boundaries(self) -> list[int]:
+        """Start of the run, then start and end of each group. Most runs hold no find and never need them."""
+        if self._offsets is None:
+            lengths = map(len, chain.from_iterable(zip(self.gaps, self.digits, strict=True)))
+            self._offsets = list(accumulate(lengths, initial=self.start))
+        return self._offsets
 
 
-def _read_run(text: str, match: re.Match[str]) -> _Run:
-    groups = [group.span() for group in _GROUP.finditer(text, match.start(), match.end())]
-    start, end = groups[-1]
-    if text[end : end + 1] in ("X", "x") and end - start in _BEFORE_X and text[end + 1 : end + 2] not in _ALPHANUMERIC:
-        groups[-1] = (start, end + 1)
-    gaps = ["", *(text[left[1] : right[0]] for left, right in pairwise(groups))]
-    return _Run(text, groups, gaps, [gap.strip(" ") or " " if gap else "" for gap in gaps])
+class _Window(NamedTuple):
+    """Groups `first` to `last` of a run; the span to cut is [start, end) of its text."""
+
+    run: _Run
+    first: int
+    last: int
+    start: int
+    end: int
+
+    def span(self, row: Number) -> Span:
+        return Span(self.start, self.end, row.entity_type, row.name, row.score)
+
+    def layout(self) -> str:
+        return self.run.widths[self.first] + "".join(self.run.steps[self.first + 1 : self.last + 1])
 
 
 class NumberFinder:
@@ -118,10 +157,21 @@ class NumberFinder:
         """Candidates, overlapping or not. `hint`: entity type whose rows need no announcing word."""
         context = _Context(hint, known, {})
         for match in _RUN.finditer(text):
-            for span in self._find_in_run(_read_run(text, match), context):
-                if not _is_inside_uuid(text, span):
-                    context.ends[span.entity_type] = span.end
-                    yield span
+            run = _Run(text, *match.span())
+            taken: list[_Window] = []
+            for window, rules in self._windows(run):
+                for rule in rules:
+                    # What overlaps a find without a cue is not worth a search for one: if the find does not stand
+                    # after all, the next round reads the rest.
+                    if rule.cues and any(window.first <= other.last and other.first <= window.last for other in taken):
+                        continue
+                    if _accepts(rule, window, context):
+                        taken.append(window)
+                        context.ends[rule.row.entity_type] = window.end
+                        yield window.span(rule.row)
+                        break
+            if known:
+                yield from _known_windows(run, known)
 
     def strong_integer(self, digits: str) -> str | None:
         """The entity type that bare `digits` verify as, by checksum; None if no strong row accepts them."""
@@ -130,84 +180,73 @@ class NumberFinder:
                 return row.entity_type
         return None
 
-    def _find_in_run(self, run: _Run, context: _Context) -> Iterator[Span]:
-        for first, (start, end) in enumerate(run.groups):
-            width = str(end - start)
-            if width in self._rules_by_layout:
-                yield from self._windows(run, first, start, width, context)
-            if start and run.text[start - 1] == "(":
-                yield from self._windows(run, first, start - 1, "(" + width, context)
-        if len(run.groups) > 1:
-            yield from self._whole_run(run, context)
-        if context.known:
-            yield from _known_windows(run, context.known)
+    def _windows(self, run: _Run) -> Iterator[tuple[_Window, list[_Rule]]]:
+        """Every window on whose grouping some row lists, with those rows."""
+        rules_by_layout = self._rules_by_layout
+        steps, widths = run.steps, run.widths
+        count = len(steps)
+        for first in range(count):
+            layout = widths[first]
+            rules = rules_by_layout.get(layout)
+            last = first
+            while rules is not None:
+                if rules:
+                    yield _Window(run, first, last, run.start_of(first), run.end_of(last)), rules
+                last += 1
+                if last == count:
+                    break
+                layout += steps[last]
+                rules = rules_by_layout.get(layout)
+        if "(" in run.text[max(0, run.start - 1) : run.end]:
+            yield from self._bracketed_windows(run)
+        if 1 < count <= _MOST_GROUPS_IN_WHOLE_RUN:
+            rules = self._any_grouping + self._even_grouping if _is_even(run) else self._any_grouping
+            bracket = run.start > 0 and run.text[run.start - 1] == "(" and any(")" in gap for gap in run.gaps)
+            yield _Window(run, 0, count - 1, run.start - bracket, run.end_of(count - 1)), rules
 
-    def _windows(self, run: _Run, first: int, start: int, layout: str, context: _Context) -> Iterator[Span]:
-        """Every window from group `first` on whose grouping some row lists. `start` is where its span begins."""
-        last = first
-        while (rules := self._rules_by_layout.get(layout)) is not None:
-            window = _Window(run, first, last, start, run.groups[last][1])
-            for rule in rules:
-                if _accepts(rule, window, context):
-                    yield window.span(rule.row)
-            last += 1
-            if last == len(run.groups):
-                return
-            layout += run.between[last] + str(run.width(last))
-
-    def _whole_run(self, run: _Run, context: _Context) -> Iterator[Span]:
-        start, end = run.groups[0][0], run.groups[-1][1]
-        if end - start > _LONGEST_WHOLE_RUN_CHARS:
-            return
-        rules = self._any_grouping + self._even_grouping if _is_even(run) else self._any_grouping
-        if start and run.text[start - 1] == "(" and ")" in "".join(run.between):
-            start -= 1
-        window = _Window(run, 0, len(run.groups) - 1, start, end)
-        for rule in rules:
-            if _accepts(rule, window, context):
-                yield window.span(rule.row)
-
-
-class _Window(NamedTuple):
-    """Groups `first` to `last` of a run; the span to cut is [start, end) of its text."""
-
-    run: _Run
-    first: int
-    last: int
-    start: int
-    end: int
-
-    def span(self, row: Number) -> Span:
-        return Span(self.start, self.end, row.entity_type, row.name, row.score)
-
-    def layout(self) -> str:
-        run = self.run
-        return "".join(run.between[i] * (i > self.first) + str(run.width(i)) for i in range(self.first, self.last + 1))
+    def _bracketed_windows(self, run: _Run) -> Iterator[tuple[_Window, list[_Rule]]]:
+        """The same for windows that begin with an opening bracket."""
+        for first in range(len(run.steps)):
+            if not (run.gaps[first].endswith("(") if first else run.text[run.start - 1 : run.start] == "("):
+                continue
+            layout = "(" + run.widths[first]
+            for last in range(first + 1, len(run.steps)):
+                layout += run.steps[last]
+                rules = self._rules_by_layout.get(layout)
+                if rules is None:
+                    break
+                if rules:
+                    yield _Window(run, first, last, run.start_of(first) - 1, run.end_of(last)), rules
 
 
 def _accepts(rule: _Rule, window: _Window, context: _Context) -> bool:
     """Whether the window's digits are what the row says, and stand where such a number can stand."""
-    digits = window.run.digits(window.first, window.last)
-    row = rule.row
+    run, row = window.run, rule.row
+    digits = "".join(run.digits[window.first : window.last + 1])
     if not rule.has_form(digits) or (row.verify and not row.verify(digits)):
         return False
     if row.strong:
-        return not _is_fraction(window) and not _is_glued_to_code(window)
-    if not _stands_alone(window) or (rule.not_layouts and window.layout() in rule.not_layouts):
+        if _is_fraction(window) or _is_glued_to_code(window):
+            return False
+    elif not _stands_alone(window) or (rule.not_layouts and window.layout() in rule.not_layouts):
+        return False
+    if _is_inside_uuid(run.text, window.start, window.end):
         return False
     if rule.cues is None or context.hint == row.entity_type:
         return True
-    text, start = window.run.text, window.start
     previous_end = context.ends.get(row.entity_type)
-    if previous_end is not None and joins(text, previous_end, start):
+    if previous_end is not None and joins(run.text, previous_end, window.start):
         return True
-    return is_announced(text, start, rule.cues)
+    return is_announced(run.text, window.start, rule.cues)
 
 
 def _is_even(run: _Run) -> bool:
-    """One separator throughout, and groups of one length (the last may be shorter)."""
-    width = run.width(0)
-    return len(set(run.between[1:])) == 1 and all(run.width(i) == width for i in range(1, len(run.groups) - 1))
+    """One separator throughout, and groups of one width (the last may be narrower)."""
+    return (
+        len(set(run.steps[1:-1])) <= 1
+        and run.widths[0] == run.widths[-2]
+        and len({*map(_BETWEEN.get, run.gaps[1:])}) == 1
+    )
 
 
 def _is_fraction(window: _Window) -> bool:
@@ -235,44 +274,43 @@ def _stands_alone(window: _Window) -> bool:
     text, start, end = run.text, window.start, window.end
     if start and text[start - 1] in _LETTERS:
         return False
-    if first == last and text[end : end + 1] in _ALPHANUMERIC:
+    if first == last:
+        if text[end : end + 1] in _ALPHANUMERIC:
+            return False
+        return run.gaps[first] not in _DECIMAL and (last + 1 == len(run.gaps) or run.gaps[last + 1] not in _DECIMAL)
+    if first > 0 and text[start] != "(" and _continues(run, first, first + 1):
         return False
-    opens_bracket = text[start] == "("
-    if first > 0 and not opens_bracket and _continues(run, first, inner=first + 1 if last > first else 0, other=-1):
+    return last + 1 == len(run.gaps) or not _continues(run, last + 1, last)
+
+
+_DECIMAL: Final = ("-", ".")
+"""Between a bare number and its neighbour these make both parts of something else."""
+
+
+def _continues(run: _Run, outer: int, inner: int) -> bool:
+    """Whether gap number `outer`, at one end of a window, looks like the window's own gap `inner` next to it."""
+    gap = run.gaps[outer]
+    if gap != run.gaps[inner]:
         return False
-    return last + 1 == len(run.groups) or not _continues(run, last + 1, inner=last if last > first else 0, other=1)
+    return gap != " " or run.widths[outer - 1] == run.widths[outer]
 
 
-def _continues(run: _Run, gap: int, inner: int, other: int) -> bool:
-    """Whether the groups left and right of gap number `gap` look like parts of one longer number.
-
-    `inner`: number of the window's own gap next to it, 0 if the window is a single group. `other`: -1 if the
-    neighbour lies left of the gap, 1 if right.
-    """
-    between = run.gaps[gap]
-    if not inner:
-        return between in ("-", ".")
-    if between != run.gaps[inner]:
-        return False
-    return between != " " or run.width(gap - 1) == run.width(gap)
-
-
-def _is_inside_uuid(text: str, span: Span) -> bool:
-    nearby = text[max(0, span.start - _UUID_CHARS) : span.end + _UUID_CHARS]
-    offset = max(0, span.start - _UUID_CHARS)
+def _is_inside_uuid(text: str, start: int, end: int) -> bool:
+    offset = max(0, start - _UUID_CHARS)
     return any(
-        uuid.start() + offset <= span.start and span.end <= uuid.end() + offset for uuid in _UUID.finditer(nearby)
+        uuid.start() + offset <= start and end <= uuid.end() + offset
+        for uuid in _UUID.finditer(text[offset : end + _UUID_CHARS])
     )
 
 
 def _known_windows(run: _Run, known: Known) -> Iterator[Span]:
     """Windows whose digits were given away elsewhere in the record."""
-    for first, (start, _) in enumerate(run.groups):
+    for first in range(len(run.digits)):
         digits = ""
-        for last in range(first, len(run.groups)):
-            digits += run.digits(last, last)
+        for last in range(first, len(run.digits)):
+            digits += run.digits[last]
             if len(digits) > _MOST_DIGITS:
                 break
             entity_type = known.get(digits.lstrip("0"))
             if entity_type:
-                yield Span(start, run.groups[last][1], entity_type, KNOWN_RECOGNIZER, _KNOWN_SCORE)
+                yield Span(run.start_of(first), run.end_of(last), entity_type, KNOWN_RECOGNIZER, _KNOWN_SCORE)

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from stream_maas.privacy.hints import hint_for
-from stream_maas.privacy.walk import Walk
+from stream_maas.privacy.config import RedactionConfig
+from stream_maas.privacy.detect import Detector
+from stream_maas.privacy.hints import hint_for, may_hint
+from stream_maas.privacy.walk import Walk, are_small
 from stream_maas.records import Request, Tensor
 
 _TEXT_FIELDS: Final = ("tenant", "purpose", "consent_ref", "model_name", "model_version")
@@ -21,6 +23,46 @@ _STRUCTURAL: Final = re.compile(
 """Generated ids: their digit runs would be false finds, and they say nothing about anybody."""
 _TRACEPARENT: Final = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 """W3C Trace Context, version 00."""
+
+
+def is_clear(detector: Detector, config: RedactionConfig, request: Request, key: bytes | None) -> bool:
+    """One look at the whole request: True if a walk of its fields would find nothing and reach no limit.
+
+    Most requests end here, at a tenth of the cost of visiting each field. Whatever is out of the ordinary, such as
+    JSON inside a text, a nested tensor or a number with more digits than a price, is False and left to the walk.
+    """
+    names: list[str] = []
+    texts: list[Any] = [text for field in _TEXT_FIELDS if (text := getattr(request, field)) is not None]
+    numbers: list[Any] = [request.priority, request.timeout_us or 0]
+    if request.id_source != "coordinates" and not _STRUCTURAL(request.id):
+        texts.append(request.id)
+    if request.traceparent is not None and not _TRACEPARENT(request.traceparent):
+        texts.append(request.traceparent)
+    if key is not None and not _STRUCTURAL(decoded := key.decode("utf-8", "replace")):
+        texts.append(decoded)
+    texts += request.outputs
+    for parameters in (request.parameters, *[tensor.parameters for tensor in request.inputs]):
+        for name, value in parameters.items():
+            names.append(name)
+            (texts if isinstance(value, str) else numbers).append(value)
+    for tensor in request.inputs:
+        if type(tensor.data) is not list:
+            return False
+        names.append(tensor.name)
+        numbers += tensor.shape
+        (texts if tensor.datatype == "BYTES" else numbers).extend(tensor.data)
+    texts += names
+    joined = "\n".join(texts)
+    return (
+        are_small(numbers)
+        and len(texts) + len(numbers) < config.max_nodes
+        and len(joined) <= config.max_text_chars
+        and not may_hint("\n".join(names))
+        and joined.isascii()
+        and "{" not in joined
+        and "[" not in joined
+        and detector.is_clear(joined)
+    )
 
 
 def walk_request(walk: Walk, request: Request) -> Request:

@@ -26,7 +26,7 @@ CUES: Final = (
     "phone", "phone number", "phone no", "telephone", "tel", "tel no", "mobile", "mobile number", "cell", "cellphone",
     "fax", "whatsapp", "hotline", "landline", "contact number", "phones", "call", "call me", "call us", "call him",
     "call her", "call them", "call me at", "call me on", "reach me", "reach me at", "answering at", "dial", "text me",
-    "ring me", "sms", "us number", "cn number", "my number",
+    "ring me", "sms", "us number", "cn number", "my number", "phonenumber", "phoneno", "telno",
     "telefon", "telefonnummer", "handy", "handynummer", "mobil", "mobilnummer", "rufnummer", "rückruf",
     "téléphone", "telephone", "tél", "portable", "appelez", "appelez-moi", "joignable au", "numéro",
     "teléfono", "telefono", "móvil", "movil", "celular", "llámame", "llame", "llamar",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from stream_maas.errors import RedactionError, RequestError, TooLargeError
 from stream_maas.privacy import canaries
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import Detector
 from stream_maas.privacy.hints import ALIASES
-from stream_maas.privacy.payload import walk_key, walk_request
+from stream_maas.privacy.payload import is_clear, walk_key, walk_request
 from stream_maas.privacy.recognizers import RECOGNIZERS, RULES_NAME, rules_digest
 from stream_maas.privacy.walk import LimitError, Walk
 from stream_maas.records import Redacted, Request
@@ -54,6 +56,12 @@ class Redactor:
         In a numeric tensor a personal number becomes 0: datatype and shape stay valid and the counts say that it
         happened, where a rejection would let one cell withhold the answer to a whole batch of rows.
         """
+        try:
+            clear = is_clear(self._detector, self._config, request, key)
+        except Exception:  # noqa: BLE001 - the walk finds out what it was, and where
+            clear = False
+        if clear:
+            return Redacted(request if request.data_subject is None else replace(request, data_subject=None), {}, key)
         (value, redacted_key), counts = self._redact("request", _walk_request_and_key, (request, key))
         return Redacted(value, counts, redacted_key)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 Known = dict[str, str]
@@ -29,8 +30,11 @@ def resolve(candidates: Iterable[Span]) -> list[Span]:
 
     O(n log n): 10,000 addresses in one text must not cost 10,000 x 10,000 comparisons.
     """
+    ordered = sorted(candidates)
+    if all(left.end <= right.start for left, right in pairwise(ordered)):
+        return ordered
     standing: list[Span] = []
-    for span in sorted(candidates, key=_precedence):
+    for span in sorted(ordered, key=_precedence):
         at = bisect_left(standing, span)
         if (at == 0 or standing[at - 1].end <= span.start) and (at == len(standing) or span.end <= standing[at].start):
             standing.insert(at, span)

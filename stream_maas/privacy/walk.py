@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stream_maas.privacy.config import RedactionConfig
-from stream_maas.privacy.detect import Detector, learn, may_hold
+from stream_maas.privacy.detect import Detector, learn
+from stream_maas.privacy.fold import fold
 from stream_maas.privacy.hints import hint_for
 from stream_maas.privacy.spans import Known
 from stream_maas.privacy.transform import cut, placeholder
@@ -33,11 +34,14 @@ _HINTED_TEXT_DIGITS: Final = 4
 """Digits that a text needs to be forced to a type made of digits: "home" and "n/a" in a field "phone" may stay."""
 _HINTED_NUMBER_DIGITS: Final = 6
 """The same for a JSON number, where four digits are more often a count or a category."""
+_SUBJECT: Final = "DATA_SUBJECT"
 _ADDRESS_CHARS: Final = 320
 _NOTHING: Final = frozenset(
     ("", "-", "--", "n/a", "na", "none", "null", "nil", "unknown", "true", "false", "yes", "no")
 )
 _MAY_OPEN_JSON: Final = frozenset("{[ \t\r\n\ufeff")
+_NOT_ONE_WORD: Final = re.compile(r"[\s\u0e00-\u0eff\u3000-\u9fff\uac00-\ud7a3]")
+"""A field "email" may hold the message instead of the address; where words are not spaced, so may one "word"."""
 _PLACEHOLDER: Final = re.compile(r"\[[A-Z_]+\]")
 
 _NAME_KEYS: Final = ("name", "key", "field", "type", "system", "label")
@@ -81,15 +85,13 @@ class Walk:
         self._enter(1)
         if len(text) > self._config.max_text_chars:
             raise LimitError("length")
-        if hint is not None and _is_forced(text, hint):
-            learn(self.known, text, hint)
-            return self._replaced(hint)
         if text and text[0] in _MAY_OPEN_JSON:
             redacted = self._json(text, hint, depth)
             if redacted is not None:
                 return redacted
-        if not may_hold(text):
-            return text
+        if hint is not None and _is_forced(text, hint):
+            learn(self.known, fold(text).text, hint)
+            return self._replaced(hint)
         spans = self._detector.find(text, hint=hint, known=self.known)
         if not spans:
             return text
@@ -136,7 +138,7 @@ class Walk:
         datatype and shape. Only numbers that verify by a checksum, or that the tensor's name announces, are
         personal: eleven digits that might be a telephone number are far more often a quantity."""
         if isinstance(data, list | tuple):
-            if hint is None and not self.known and _are_small(data):
+            if hint is None and not self.known and are_small(data):
                 self._enter(len(data))
                 return data
             return self._sequence(data, hint, depth, numeric=True)
@@ -202,7 +204,7 @@ class Walk:
         if number != number or not -_LARGEST_INTEGER < number < _LARGEST_INTEGER or number != int(number):
             return None
         digits = str(abs(int(number)))
-        if hint is not None and len(digits) >= _HINTED_NUMBER_DIGITS:
+        if hint == _SUBJECT or (hint is not None and len(digits) >= _HINTED_NUMBER_DIGITS):
             learn(self.known, digits, hint)
             return hint
         if digits in self.known:
@@ -235,10 +237,10 @@ def _is_forced(text: str, hint: str) -> bool:
     bare = text.strip()
     if bare.lower() in _NOTHING or _PLACEHOLDER.fullmatch(bare):
         return False
-    if hint == "DATA_SUBJECT":
+    if hint == _SUBJECT:
         return True
     if hint == "EMAIL":
-        return len(bare) <= _ADDRESS_CHARS and not any(character.isspace() for character in bare)
+        return len(bare) <= _ADDRESS_CHARS and not _NOT_ONE_WORD.search(bare)
     return len(bare) <= _HINTED_TEXT_CHARS and sum(map(str.isdigit, bare)) >= _HINTED_TEXT_DIGITS
 
 
@@ -261,7 +263,7 @@ def _with_distinct_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _are_small(data: Sequence[Any]) -> bool:
+def are_small(data: Sequence[Any]) -> bool:
     """Whether all of `data` are numbers too small to be personal. NaN and anything but numbers make it False."""
     try:
         return not data or bool(max(data) < SMALLEST_PERSONAL_INTEGER and min(data) > -SMALLEST_PERSONAL_INTEGER)
