@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stream_maas.errors import ExpiredError, TooLargeError, UnknownTenantError
+from stream_maas.errors import BadOutputError, ExpiredError, TooLargeError, UnknownTenantError
 from stream_maas.records import KafkaRecord, Request
 
 
@@ -20,6 +20,14 @@ class Limits:
         default=1_000_000,
         metadata={"help": "largest request value; Kafka's own default limit for a record is 1 MiB"},
     )
+    max_key_bytes: int = field(
+        default=16_000,
+        metadata={"help": "largest request key; the answer carries the same key and has to fit into a record too"},
+    )
+    max_answer_bytes: int = field(
+        default=1_000_000,
+        metadata={"help": "largest prediction or dead letter; must stay below the topics' max.message.bytes"},
+    )
     max_timeout_us: int = field(
         default=24 * 3600 * 1_000_000,
         metadata={"help": "larger `timeout` parameters are cut to this (one day)"},
@@ -30,10 +38,20 @@ class Limits:
 
 
 def check_size(record: KafkaRecord, limits: Limits) -> None:
-    """Raise `TooLargeError` above the byte limit. Called before decoding, so a huge record costs nothing."""
+    """Raise `TooLargeError` above a byte limit. Called before decoding, so a huge record costs nothing."""
     size = len(record.value) if record.value is not None else 0
     if size > limits.max_record_bytes:
         raise TooLargeError(f"value: {size} bytes, the limit is {limits.max_record_bytes}")
+    key_size = len(record.key) if record.key is not None else 0
+    if key_size > limits.max_key_bytes:
+        raise TooLargeError(f"key: {key_size} bytes, the limit is {limits.max_key_bytes}")
+
+
+def check_answer_size(value: bytes, limits: Limits) -> None:
+    """Raise `BadOutputError` for a prediction that no topic would take: a record that can never be published would
+    hold back its partition for ever."""
+    if len(value) > limits.max_answer_bytes:
+        raise BadOutputError(f"outputs: {len(value)} bytes, the limit is {limits.max_answer_bytes}")
 
 
 def check_tenant(request: Request, limits: Limits) -> None:

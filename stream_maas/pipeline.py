@@ -20,12 +20,20 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from stream_maas import wire
-from stream_maas.admission import Limits, check_deadline, check_size, check_tenant, deadline_us
-from stream_maas.errors import BadOutputError, InvalidInputError, ModelError, RedactionError, RequestError
+from stream_maas.admission import Limits, check_answer_size, check_deadline, check_size, check_tenant, deadline_us
+from stream_maas.errors import (
+    BadOutputError,
+    InvalidInputError,
+    ModelError,
+    RedactionError,
+    RequestError,
+    TooLargeError,
+)
 from stream_maas.inference import Catalog, Model, Output, Row
 from stream_maas.privacy import Redactor
 from stream_maas.records import (
@@ -292,6 +300,9 @@ def _answer(item: Item, timings: Timings, lane: str, service: Service) -> tuple[
         )
         try:
             value, output_digest = wire.encode_prediction_and_digest(prediction)
+            check_answer_size(value, service.limits)
+        except RequestError as error:
+            item.error, output_digest = error, None
         except Exception as error:  # noqa: BLE001 - for example a BYTES output that is not UTF-8
             item.error = BadOutputError(f"outputs: cannot be encoded ({type(error).__name__})")
     if item.error is not None:
@@ -348,27 +359,30 @@ def _input_digest(item: Item, request: Request | None, service: Service) -> str:
 
 
 def _dead_letter(item: Item, service: Service) -> Outgoing:
-    """The redacted record for an operator, or only its keyed digest where it cannot be parsed or redacted."""
+    """The redacted record for an operator, or its keyed digest alone: unparseable, unredactable, or too large."""
     assert item.error is not None
     record = item.record
     document: Redacted[object] | None = None
-    if not isinstance(item.error, RedactionError) and record.value is not None:
+    if not isinstance(item.error, RedactionError | TooLargeError) and record.value is not None:
         try:
             document = service.redactor.redact_document(msgspec.json.decode(record.value))
         except Exception:  # noqa: BLE001 - not JSON, or not redactable: the digest stands for it
             document = None
-    value, headers = wire.encode_dead_letter(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        code=item.error.code,
-        message=str(item.error),
-        request_id=item.request_id,
-        source=service.source,
-        document=document,
-        digest=digest(service.digest_key, "raw", None, record.value or b""),
-        size_bytes=len(record.value) if record.value is not None else 0,
-    )
+
+    coordinates: dict[str, Any] = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "code": item.error.code,
+        "message": str(item.error),
+        "request_id": item.request_id,
+        "source": service.source,
+        "digest": digest(service.digest_key, "raw", None, record.value or b""),
+        "size_bytes": len(record.value) if record.value is not None else 0,
+    }
+    value, headers = wire.encode_dead_letter(document=document, **coordinates)
+    if len(value) > service.limits.max_answer_bytes:
+        value, headers = wire.encode_dead_letter(document=None, **coordinates)
     return Outgoing(item.key, value, headers)
 
 

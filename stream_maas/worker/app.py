@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +54,9 @@ class Worker:
             topics.requests(settings.topics.prefix, lane): lane or "default" for lane in ("", *settings.topics.lanes)
         }
         self._app: ChunkApp | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self.hung = False
+        """The stop grace ran out: threads may be left that only the end of the process stops."""
 
     async def run(self) -> int:
         """Start, serve until SIGTERM, SIGINT or a fatal error, stop cleanly. Raises `ServiceError` before serving."""
@@ -195,6 +200,7 @@ class Worker:
         app.on_partitions_assigned.connect(assigned, weak=False)
         app.finalize()
         await app.start()
+        self._watcher = asyncio.create_task(self._watch(app), name="watch the Faust app")
 
     # Serve --------------------------------------------------------------------------------------------------------
 
@@ -215,6 +221,11 @@ class Worker:
             )
             log.info("ready", instance=self._settings.worker.instance, delivery=publisher.mode)
         await self._stop.wait()
+
+    async def _watch(self, app: ChunkApp) -> None:
+        """Faust stops itself when its consumer fails for good; nobody else would notice."""
+        await app._crashed.wait()
+        self._fail(f"the consumer failed: {type(app.crash_reason).__name__}")
 
     def _consumer(self) -> ChunkConsumer:
         assert self._app is not None
@@ -240,8 +251,8 @@ class Worker:
         consumer = self._consumer()
         self._metrics.in_flight.set(consumer.unfinished_count)
         now_ms = time.time_ns() // 1_000_000
+        self._health.observed({tp: consumer.end_offset(tp) for tp in self._health.progress}, time.monotonic())
         for tp, entry in self._health.progress.items():
-            entry.end_offset = consumer.end_offset(tp)
             age_s = (now_ms - entry.last_timestamp_ms) / 1000 if entry.lag and entry.last_timestamp_ms else 0.0
             self._metrics.lag_records.labels(tp.topic, tp.partition).set(entry.lag)
             self._metrics.lag_seconds.labels(tp.topic, tp.partition).set(max(0.0, age_s))
@@ -266,6 +277,8 @@ class Worker:
         """Fetch no more, finish what is in flight, commit, leave. Whatever misses the grace is repeated later."""
         grace_s = self._settings.worker.stop_grace_ms / 1000
         deadline_s = time.monotonic() + grace_s
+        if self._watcher is not None:
+            self._watcher.cancel()
         try:
             async with asyncio.timeout(grace_s):
                 if publisher is not None and self._app is not None and not self._health.fatal:
@@ -275,6 +288,7 @@ class Worker:
                 if self._app is not None:
                     await self._app.stop()
         except TimeoutError:
+            self.hung = True
             log.warning("stop grace is over; the rest will be repeated after the restart", grace_s=grace_s)
         executor.shutdown(wait=False, cancel_futures=True)
         if web is not None:
@@ -367,6 +381,14 @@ def run_worker(settings: Settings, *, on_ready: Callable[[Ready], None]) -> int:
     logs.configure(log_format=settings.worker.log_format, level=settings.worker.log_level)
 
     async def main() -> int:
-        return await Worker(settings, on_ready=on_ready).run()
+        worker = Worker(settings, on_ready=on_ready)
+        code = await worker.run()
+        if worker.hung:
+            # Joining the consumer's thread could take for ever while the broker is away. Nothing is lost: what was
+            # not committed is repeated.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        return code
 
     return asyncio.run(main())

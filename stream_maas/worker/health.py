@@ -32,6 +32,8 @@ class Health:
     fatal: str = ""
     progress: dict[TopicPartition, Progress] = field(default_factory=dict)
     last_progress_s: float = 0.0
+    behind_since_s: float | None = None
+    """When lag was first seen after there was none: an idle hour before a record is no stall."""
 
     def done(self, name: str) -> None:
         self.waiting_for.discard(name)
@@ -47,6 +49,14 @@ class Health:
         entry.committed_offset, entry.last_timestamp_ms = offset, timestamp_ms
         self.last_progress_s = now_s
 
+    def observed(self, ends: dict[TopicPartition, int | None], now_s: float) -> None:
+        """Ends of the assigned partitions as just seen."""
+        for tp, end_offset in ends.items():
+            if tp in self.progress:
+                self.progress[tp].end_offset = end_offset
+        behind = any(entry.lag for entry in self.progress.values())
+        self.behind_since_s = (self.behind_since_s or now_s) if behind else None
+
     def ready(self) -> tuple[bool, str]:
         """(ready, reason when not)."""
         if self.fatal:
@@ -60,7 +70,7 @@ class Health:
         if self.fatal:
             return False, self.fatal
         lag = sum(entry.lag for entry in self.progress.values())
-        stalled_s = now_s - self.last_progress_s
+        stalled_s = now_s - max(self.last_progress_s, self.behind_since_s or now_s)
         if lag and stalled_s > self.stall_s:
             return False, f"no commit for {stalled_s:.0f} s with {lag} records waiting"
         return True, "live"

@@ -25,11 +25,11 @@ CARD = "4111 1111 1111 1111"
 
 
 @cache
-def service(max_record_bytes: int = 4000) -> pipeline.Service:
+def service(max_record_bytes: int = 4000, max_answer_bytes: int = 1_000_000) -> pipeline.Service:
     return pipeline.Service(
         redactor=Redactor(),
         catalog=Catalog.load(RuntimeConfig()),
-        limits=Limits(max_record_bytes=max_record_bytes),
+        limits=Limits(max_record_bytes, max_key_bytes=200, max_answer_bytes=max_answer_bytes),
         writer=Writer(app="app", instance="w1", build="test"),
         source="/maas/app",
         digest_key=b"k" * 32,
@@ -56,8 +56,8 @@ def record(
     return InputRecord("maas.requests", 3, offset, timestamp, key, raw, headers)
 
 
-def serve(records: list[InputRecord]) -> Answered:
-    return pipeline.serve(records, lane="default", now_us=NOW_US, clock=frozen_clock, service=service())
+def serve(records: list[InputRecord], **limits: int) -> Answered:
+    return pipeline.serve(records, lane="default", now_us=NOW_US, clock=frozen_clock, service=service(**limits))
 
 
 def answers(answered: Answered) -> list[dict[str, object]]:
@@ -240,6 +240,24 @@ def test_dead_letter_of_unparseable_bytes_holds_a_digest_only() -> None:
     letter = serve([record(0, raw)]).dead_letters[0].value
     assert pipeline.digest(b"k" * 32, "raw", None, raw).encode() in letter
     assert EMAIL.encode() not in letter
+
+
+def test_key_at_its_limit_is_kept_and_one_byte_more_is_too_large() -> None:
+    answered = serve([record(0, body(), key=b"k" * 200), record(1, body(), key=b"k" * 201)])
+    assert [answer.get("code") for answer in answers(answered)] == [None, "too_large"]
+    assert [row.key for row in answered.results] == [b"k" * 200, None]
+
+
+def test_an_answer_that_no_topic_would_take_becomes_a_rejection() -> None:
+    size = len(serve([record(0, body())]).results[0].value)
+    assert "code" not in answers(serve([record(0, body())], max_answer_bytes=size))[0]
+    assert answers(serve([record(0, body())], max_answer_bytes=size - 1))[0]["code"] == "bad_output"
+
+
+def test_a_dead_letter_that_no_topic_would_take_shrinks_to_its_digest() -> None:
+    bad = record(0, body("x" * 1000, surprise=1))
+    assert b"xxx" in serve([bad]).dead_letters[0].value
+    assert set(json.loads(serve([bad], max_answer_bytes=500).dead_letters[0].value)) == {"digest", "bytes"}
 
 
 def test_traceparent_is_passed_on_and_recorded() -> None:

@@ -33,16 +33,34 @@ def test_idle_worker_is_live_for_ever() -> None:
 
 def test_lag_without_commits_is_not_live_after_the_stall_time() -> None:
     health = serving()
-    health.progress[TP].end_offset = 5
-    assert health.live(now_s=160.0)[0], "exactly on the limit is still live"
-    live, reason = health.live(now_s=160.1)
+    health.observed({TP: 5}, now_s=200.0)
+    assert health.live(now_s=260.0)[0], "exactly on the limit is still live"
+    live, reason = health.live(now_s=260.1)
     assert not live
     assert "5 records" in reason
 
 
+def test_an_idle_hour_before_a_record_is_no_stall() -> None:
+    health = serving()
+    health.observed({TP: 0}, now_s=3600.0)
+    health.observed({TP: 1}, now_s=4000.0)
+    assert health.live(now_s=4000.0)[0]
+    health.observed({TP: 1}, now_s=4061.0)
+    assert not health.live(now_s=4061.0)[0]
+
+
+def test_catching_up_ends_the_stall() -> None:
+    health = serving()
+    health.observed({TP: 5}, now_s=200.0)
+    health.committed(TP, 5, timestamp_ms=1, now_s=300.0)
+    health.observed({TP: 5}, now_s=300.0)
+    health.observed({TP: 6}, now_s=301.0)
+    assert health.live(now_s=361.0)[0]
+
+
 def test_a_commit_restarts_the_stall_clock() -> None:
     health = serving()
-    health.progress[TP].end_offset = 10
+    health.observed({TP: 10}, now_s=110.0)
     health.committed(TP, 5, timestamp_ms=1, now_s=150.0)
     assert health.live(now_s=200.0)[0]
     assert health.progress[TP].lag == 5
