@@ -1,0 +1,430 @@
+"""The rules of worker/publisher.py and worker/transport.py, each attacked on Apache Kafka by the cause it is there for.
+
+Every test here was seen to fail with its rule taken out of the code; the docstrings say which rule that is (P: the
+list in publisher.py, T: the list in transport.py, K: kip447.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+
+from stream_maas import topics
+from stream_maas.worker.kip447 import FencedProducer, GroupMetadata, require_stable_offsets
+from tests.support.conservation import assert_answered_once, assert_audited_once, match_requests
+from tests.support.deployment import ReadAll, create_topics, read_deployment, send
+from tests.support.log_reading import Tap, end_offsets
+from tests.support.slow import (
+    PARTITIONS,
+    QUICK_COUNT,
+    QUICK_PARTITION,
+    SLOW_PARTITION,
+    SlowModel,
+    committed,
+    in_flight,
+    open_transaction,
+    recovered,
+)
+from tests.support.traffic import MAX_RECORD_BYTES, Feeder, Sent, make_traffic
+from tests.support.workers import Fleet, WorkerProcess
+
+pytestmark = pytest.mark.timeout(300)
+
+PATIENT = {
+    # The interval ends only when nothing is in flight, never by time, and the broker never ends it either.
+    "WORKER_COMMIT_INTERVAL_MS": "120000",
+    "WORKER_TRANSACTION_TIMEOUT_MS": "600000",
+    # Stale and repeated calls of the slow model never keep a quick one waiting for a thread.
+    "INFERENCE_EXECUTOR_THREADS": "4",
+}
+
+
+@pytest.fixture(scope="module")
+def slow_model(tmp_path_factory: pytest.TempPathFactory) -> SlowModel:
+    return SlowModel.in_folder(tmp_path_factory.mktemp("models"))
+
+
+@asynccontextmanager
+async def results_taps(bootstrap: str, prefix: str) -> AsyncIterator[tuple[Tap, Tap]]:
+    """The results topic as read_committed and as read_uncommitted readers see it."""
+    results = topics.results(prefix)
+    async with Tap(bootstrap, results) as visible, Tap(bootstrap, results, isolation_level="read_uncommitted") as all_:
+        yield visible, all_
+
+
+async def assert_exactly_once(bootstrap: str, prefix: str, sent: Sequence[Sent], read_all: ReadAll) -> None:
+    logged = await read_deployment(read_all, bootstrap, prefix)
+    expected = match_requests(sent, logged.requests)
+    assert_answered_once(expected, logged.results)
+    assert_audited_once(expected, logged.results, logged.audits)
+
+
+async def quick_rows_written(read_all: ReadAll, bootstrap: str, prefix: str) -> int:
+    """Rows of the quick partition's results, aborted ones too."""
+    rows: list[ConsumerRecord] = await read_all(bootstrap, topics.results(prefix), isolation_level="read_uncommitted")
+    return sum(row.partition == QUICK_PARTITION for row in rows)
+
+
+async def test_restart_ends_the_transaction_of_its_killed_predecessor(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """P1: with another transactional id the dead worker's transaction would hold readers back for ten minutes."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=PATIENT) as fleet:
+        worker = await fleet.start("w1").ready()
+        async with results_taps(kafka, prefix) as (visible, uncommitted):
+            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=3)
+            worker.kill()
+            assert visible.count == 0
+            worker.start()
+            await visible.until(len(sent), "answers after the restart", stall_s=60)
+        await worker.ready()
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+        # The crash was where it was meant to be: the first attempt is in the log, aborted.
+        assert await quick_rows_written(read_all, kafka, prefix) == 2 * QUICK_COUNT
+
+
+async def test_a_chunk_fetched_before_a_rebalance_is_never_published_after_it(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """P2, T1: the partition goes away and comes back while a chunk of it is in flight, so it is served again."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    settings = PATIENT | {"WORKER_HEARTBEAT_INTERVAL_MS": "200"}
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=settings) as fleet:
+        worker = await fleet.start("w1").ready()
+        async with results_taps(kafka, prefix) as (visible, uncommitted):
+            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=8)
+            await rebalance_twice(kafka, prefix)
+            await in_flight(worker)
+            assert not uncommitted.on(SLOW_PARTITION), "the slow model was too quick for this test"
+            await visible.until(len(sent), "all answers")
+            await finish_both_runs_of_the_slow_request(kafka, prefix, worker, slow_model, sent)
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def test_revocation_commits_what_is_done_before_the_group_rejoins(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """P4: without it the open transaction meets the next generation and its work is thrown away."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    settings = PATIENT | {"WORKER_HEARTBEAT_INTERVAL_MS": "200"}
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=settings) as fleet:
+        worker = await fleet.start("w1").ready()
+        async with results_taps(kafka, prefix) as (visible, uncommitted):
+            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=4)
+            await rebalance_twice(kafka, prefix)
+            await visible.until(len(sent), "all answers")
+        assert (await worker.metrics()).get("stream_maas_recoveries_total", 0) == 0
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+        assert await quick_rows_written(read_all, kafka, prefix) == QUICK_COUNT
+
+
+async def test_offsets_of_a_frozen_worker_are_refused_when_it_wakes(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """P2, K: it sleeps in an open transaction until the group has given its partitions, and their work, to another.
+
+    The broker still takes its transaction for alive; only the generation in TxnOffsetCommit gives it away.
+    """
+    await create_topics(kafka, prefix, PARTITIONS)
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=PATIENT) as fleet:
+        frozen = await fleet.start("w1").ready()
+        async with results_taps(kafka, prefix) as (visible, uncommitted):
+            sent = await open_transaction(kafka, prefix, frozen, slow_model, uncommitted, seconds=3)
+            frozen.freeze()
+            heir = await fleet.start("w2").ready()
+            await committed(heir, len(sent))
+            assert not visible.on(QUICK_PARTITION), "the frozen worker's transaction should still be open"
+            frozen.wake()
+            await visible.until(len(sent), "the end of the frozen worker's transaction")
+        assert [await frozen.stop(), await heir.stop()] == [0, 0]
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def test_a_transaction_that_was_aborted_under_it_is_served_again(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """P5, T1: no rebalance, only an abort. Partitions are rewound, the chunk in flight meanwhile counts for nothing,
+    and nothing is counted twice."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=PATIENT) as fleet:
+        worker = await fleet.start("w1").ready()
+        async with results_taps(kafka, prefix) as (visible, uncommitted):
+            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=8)
+            await abort_transaction_of(kafka, prefix, "w1")
+            sent += await provoke_until_recovered(kafka, prefix, worker, slow_model)
+            assert not uncommitted.on(SLOW_PARTITION), "the slow model was too quick for this test"
+            await visible.until(len(sent), "all answers")
+            await finish_both_runs_of_the_slow_request(kafka, prefix, worker, slow_model, sent)
+        metrics = await worker.metrics()
+        assert metrics["stream_maas_requests_total"] == len(sent)
+        assert metrics["stream_maas_answers_total{prediction}"] == len(sent)
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def test_a_pause_longer_than_the_transaction_timeout(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """P5: the broker aborts on its own while the worker stays a member of the group; it has to notice and go back."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    settings = PATIENT | {
+        "WORKER_COMMIT_INTERVAL_MS": "4000",
+        "WORKER_TRANSACTION_TIMEOUT_MS": "8000",
+        "WORKER_SESSION_TIMEOUT_MS": "120000",
+    }
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=settings) as fleet:
+        worker = await fleet.start("w1").ready()
+        async with results_taps(kafka, prefix) as (visible, uncommitted):
+            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=6)
+            worker.freeze()
+            assert visible.count == 0
+            await until_no_transaction_is_open(kafka, topics.results(prefix))
+            assert visible.count == 0
+            worker.wake()
+            await visible.until(len(sent), "all answers")
+        metrics = await worker.metrics()
+        assert metrics["stream_maas_recoveries_total"] >= 1
+        assert metrics["stream_maas_requests_total"] == len(sent)
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def test_aborts_in_the_middle_of_a_flow(kafka: str, prefix: str, tmp_path: Path, read_all: ReadAll) -> None:
+    """P5, T2, T3: fetches, chunks and commits of all ages are under way at each of them."""
+    traffic = make_traffic(6_000, partitions=4, seed=3)
+    await create_topics(kafka, prefix, 4)
+    settings = {"ADMISSION_MAX_RECORD_BYTES": str(MAX_RECORD_BYTES), "WORKER_CHUNK_MAX_RECORDS": "16"}
+    with Fleet(kafka, prefix, tmp_path, settings=settings) as fleet:
+        worker = await fleet.start("w1").ready()
+        async with (
+            Tap(kafka, topics.results(prefix)) as tap,
+            Feeder(kafka, topics.requests(prefix), traffic, answered=lambda: tap.count) as feeder,
+        ):
+            for mark in range(500, 5_500, 500):
+                await tap.until(mark, "the next abort")
+                await abort_transaction_of(kafka, prefix, "w1")
+            await tap.until(len(traffic.records), "all answers")
+            await feeder.done()
+        metrics = await worker.metrics()
+        assert metrics["stream_maas_recoveries_total"] >= 1
+        assert metrics["stream_maas_requests_total"] == len(traffic.records)
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, traffic.records, read_all)
+
+
+async def test_of_two_workers_with_one_name_one_gives_way(
+    kafka: str, prefix: str, tmp_path: Path, read_all: ReadAll
+) -> None:
+    """P6: it stops un-acknowledged with the exit code that asks for a restart; the other one goes on."""
+    traffic = make_traffic(8_000, partitions=4, seed=4)
+    await create_topics(kafka, prefix, 4)
+    settings = {"ADMISSION_MAX_RECORD_BYTES": str(MAX_RECORD_BYTES), "WORKER_CHUNK_MAX_RECORDS": "16"}
+    with Fleet(kafka, prefix, tmp_path, settings=settings) as fleet:
+        first = await fleet.start("w1").ready()
+        async with (
+            Tap(kafka, topics.results(prefix)) as tap,
+            Feeder(kafka, topics.requests(prefix), traffic, answered=lambda: tap.count) as feeder,
+        ):
+            await tap.until(500, "the twin")
+            twin = fleet.start("w1")
+            loser, winner = await first_to_end(first, twin)
+            assert await loser.exit() == 75
+            await tap.until(len(traffic.records), "all answers")
+            await feeder.done()
+        assert await winner.stop() == 0
+        await assert_exactly_once(kafka, prefix, traffic.records, read_all)
+
+
+async def test_commits_as_soon_as_nothing_waits(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """P3, first half: the interval is two minutes, the answer is there long before."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=PATIENT) as fleet:
+        worker = await fleet.start("w1").ready()
+        sent = [slow_model.quick(QUICK_PARTITION, "only")]
+        async with Tap(kafka, topics.results(prefix)) as visible:
+            await send(kafka, topics.requests(prefix), sent)
+            await visible.until(1, "the answer", stall_s=60)
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def test_commits_after_the_interval_while_a_chunk_is_slow(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """P3, second half: quick answers are committed while a slow one is still being worked on."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    settings = PATIENT | {"WORKER_COMMIT_INTERVAL_MS": "1000"}
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=settings) as fleet:
+        worker = await fleet.start("w1").ready()
+        async with results_taps(kafka, prefix) as (visible, uncommitted):
+            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=8)
+            await visible.until(QUICK_COUNT, "the quick answers")
+            assert not uncommitted.on(SLOW_PARTITION)
+            await visible.until(len(sent), "the slow answer")
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def test_stable_fetch_waits_for_offsets_of_an_open_transaction(kafka: str, prefix: str, create_topic) -> None:
+    """K: the plain fetch answers with what was committed before, which is how work gets repeated."""
+    partition = TopicPartition(await create_topic(kafka, f"{prefix}.in", 1), 0)
+    async with pending_offsets(kafka, prefix, {partition: 5}) as producer:
+        plain = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=prefix, enable_auto_commit=False)
+        stable = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=prefix, enable_auto_commit=False)
+        async with plain, stable:
+            require_stable_offsets(stable)
+            waiting = asyncio.create_task(stable.committed(partition))
+            assert await plain.committed(partition) is None
+            assert not waiting.done()
+            await producer.commit_transaction()
+            assert await waiting == 5
+
+
+async def test_a_new_owner_waits_for_offsets_of_an_open_transaction(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """T3: the worker itself reads its offsets that way, so it does not repeat what is about to be committed."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    requests = topics.requests(prefix)
+    done = [slow_model.quick(QUICK_PARTITION, f"done-{number}") for number in range(5)]
+    await send(kafka, requests, done)
+    offsets = {TopicPartition(requests, QUICK_PARTITION): len(done)}
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle]) as fleet:
+        async with results_taps(kafka, prefix) as (visible, uncommitted):
+            async with pending_offsets(kafka, prefix, offsets) as producer:
+                worker = fleet.start("w1")
+                # Without the rule the worker is ready and answers within a second or two. With it nothing happens
+                # until the transaction ends, so this wait can only ever make the test too kind, never fail wrongly.
+                with contextlib.suppress(AssertionError):
+                    await uncommitted.until(1, "an answer too early", stall_s=8)
+                assert uncommitted.count == 0
+                await producer.commit_transaction()
+            await worker.ready()
+            last = slow_model.quick(QUICK_PARTITION, "last")
+            await send(kafka, requests, [last])
+            await visible.until(1, "the answer to the last request")
+        assert await worker.stop() == 0
+        results = await read_all(kafka, topics.results(prefix))
+        assert [b'"id":"last"' in result.value for result in results] == [True]
+
+
+async def test_a_worker_that_cannot_publish_stops_unacknowledged(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """P6: it does not try for ever, acknowledges nothing, and a restart after the cause is gone answers everything."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    results = topics.results(prefix)
+    await set_topic_config(kafka, results, {"max.message.bytes": "100"})
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle]) as fleet:
+        worker = await fleet.start("w1").ready()
+        sent = [slow_model.quick(partition, f"r-{partition}") for partition in range(PARTITIONS)]
+        await send(kafka, topics.requests(prefix), sent)
+        assert await worker.exit() == 75
+        await set_topic_config(kafka, results, {"max.message.bytes": "1048588"})
+        async with Tap(kafka, results) as visible:
+            worker.start()
+            await visible.until(len(sent), "all answers")
+        await worker.ready()
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def abort_transaction_of(bootstrap: str, prefix: str, instance: str) -> None:
+    """InitProducerId with the worker's transactional id: the broker aborts what is open and fences its epoch."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=f"{prefix}-{instance}")
+    await producer.start()
+    await producer.stop()
+
+
+async def provoke_until_recovered(bootstrap: str, prefix: str, worker: WorkerProcess, model: SlowModel) -> list[Sent]:
+    """Quick requests, one by one, until the worker has noticed that its producer is fenced."""
+    sent: list[Sent] = []
+    waiting = asyncio.create_task(recovered(worker))
+    while not waiting.done():
+        sent.append(model.quick(QUICK_PARTITION, f"provoke-{len(sent)}"))
+        await send(bootstrap, topics.requests(prefix), sent[-1:])
+        await asyncio.wait([waiting], timeout=0.1)
+    await waiting
+    return sent
+
+
+async def finish_both_runs_of_the_slow_request(
+    bootstrap: str, prefix: str, worker: WorkerProcess, model: SlowModel, sent: list[Sent]
+) -> None:
+    """The stale run of the slow request may end after the valid one. Chunks of one partition are published in order,
+    so once a later request of that partition is answered, the stale run has ended and was dropped or published."""
+    last = model.quick(SLOW_PARTITION, "last")
+    sent.append(last)
+    async with Tap(bootstrap, topics.results(prefix)) as visible:
+        await send(bootstrap, topics.requests(prefix), [last])
+        await visible.until(len(sent), "the answer behind the slow one")
+
+
+async def rebalance_twice(bootstrap: str, prefix: str) -> None:
+    """A second member joins the workers' group, gets a partition and leaves again."""
+    consumer = AIOKafkaConsumer(
+        topics.requests(prefix), bootstrap_servers=bootstrap, group_id=prefix, enable_auto_commit=False,
+        partition_assignment_strategy=[RoundRobinPartitionAssignor], heartbeat_interval_ms=200,
+    )  # fmt: skip
+    async with consumer, asyncio.timeout(60):
+        while not consumer.assignment():  # noqa: ASYNC110 - aiokafka has no event for it
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def pending_offsets(
+    bootstrap: str, group: str, offsets: dict[TopicPartition, int]
+) -> AsyncIterator[FencedProducer]:
+    """Offsets of a group that has no members yet, in a transaction that stays open."""
+    producer = FencedProducer(
+        bootstrap_servers=bootstrap, transactional_id=f"{group}-before", transaction_timeout_ms=600_000
+    )
+    await producer.start()
+    try:
+        await producer.begin_transaction()
+        await producer.send_offsets(offsets, group, GroupMetadata(-1, "", None))
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def until_no_transaction_is_open(bootstrap: str, topic: str) -> None:
+    """Until the last stable offset is the high watermark on every partition."""
+    stable, end = {}, None
+    async with asyncio.timeout(120):
+        while stable != end:
+            stable = await end_offsets(bootstrap, topic, "read_committed")
+            end = await end_offsets(bootstrap, topic, "read_uncommitted")
+
+
+async def first_to_end(*workers: WorkerProcess) -> tuple[WorkerProcess, WorkerProcess]:
+    """Of two workers (the one that ended, the other)."""
+    async with asyncio.timeout(120):
+        while all(worker.running for worker in workers):  # noqa: ASYNC110 - processes
+            await asyncio.sleep(0.02)
+    one, two = sorted(workers, key=lambda worker: worker.running)
+    return one, two
+
+
+async def set_topic_config(bootstrap: str, topic: str, configs: dict[str, str]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)])
+    finally:
+        await admin.close()
