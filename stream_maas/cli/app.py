@@ -13,7 +13,7 @@ import typer
 
 from stream_maas import __version__
 from stream_maas.cli import broker, demo, doctor, models, privacy, schemas, send, tail, topics, worker
-from stream_maas.cli.common import EXIT_OK, EXIT_USAGE, UsageProblem, error_line, exit_code, exit_with
+from stream_maas.cli.common import EXIT_OK, EXIT_USAGE, ReaderGoneError, UsageProblem, error_line, exit_code, exit_with
 
 PROGRAM = "stream-maas"
 _INTERRUPTED = 130
@@ -100,8 +100,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except UsageProblem as error:
         return _usage(error)
-    except BrokenPipeError:
-        # The reader of our output (`| head`) has seen enough. Python would complain once more at exit.
+    except (ReaderGoneError, BrokenPipeError):
+        # Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except (KeyboardInterrupt, typer.Abort):

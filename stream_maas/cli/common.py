@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from stream_maas.errors import SettingsError, StreamMaasError
 
@@ -85,6 +86,15 @@ def kafka_settings(
     return load_settings(config_file, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, **(overrides or {})})
 
 
+class ReaderGoneError(Exception):
+    """Whoever reads standard output (`| head`) has seen enough. Typer would make exit code 1 of a BrokenPipeError."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise ReaderGoneError
+
+
 class Output:
     """Standard output and standard error of one command.
 
@@ -94,28 +104,53 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = Console(highlight=False, soft_wrap=True)
+        self._out = _Console(highlight=False, soft_wrap=True)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def emit(self, document: Mapping[str, Any]) -> None:
         """One JSON line on standard output, flushed: the reader may be waiting for it."""
-        sys.stdout.buffer.write(json_line(document))
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(json_line(document))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise ReaderGoneError from None
 
     def print(self, text: Any = "", *, style: str | None = None) -> None:
         """Text for people on standard output; nothing with `--json`."""
         if not self.as_json:
             self._out.print(text, style=style, markup=False)
 
-    def table(self, columns: Iterable[str], rows: Iterable[Iterable[Any]], *, title: str | None = None) -> None:
-        """A table for people on standard output; nothing with `--json`. Cells are text, never markup."""
+    def table(
+        self,
+        columns: Iterable[str],
+        rows: Iterable[Iterable[Any]],
+        *,
+        title: str | None = None,
+        cut: str | None = None,
+    ) -> None:
+        """A table for people on standard output; nothing with `--json`. Cells are text, never markup.
+
+        The column `cut` is shortened where the terminal is too narrow; all others wrap.
+        """
         if self.as_json:
             return
-        from rich.text import Text
-
-        table = Table(*columns, title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
-        for row in rows:
-            table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        columns = tuple(columns)
+        cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
+        table = Table(
+            title=title, show_header=any(columns), show_edge=False, pad_edge=False,
+            title_justify="left", title_style="bold",
+        )  # fmt: skip
+        widths = [max((row[index].cell_len for row in cells), default=0) for index in range(len(columns))]
+        for name in columns:
+            others = sum(
+                max(width, len(other)) + 3 for width, other in zip(widths, columns, strict=True) if other != name
+            )
+            room = max(20, self._out.width - others) if name == cut else None
+            table.add_column(
+                name, max_width=room, no_wrap=cut is not None, overflow="ellipsis" if name == cut else "fold"
+            )
+        for row in cells:
+            table.add_row(*row)
         self._out.print(table)
 
     def note(self, text: str) -> None:

@@ -173,7 +173,7 @@ async def _ready(process: asyncio.subprocess.Process, log: Path) -> dict[str, An
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1].removeprefix("error: ") if lines else "it said nothing"
 
 
 # Requests -----------------------------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def _show_answers(asked: Sequence[Asked], output: Output) -> None:
         seen = redactor.redact_text(item.sentence.text).value
         rows.append(
             (
-                seen if len(seen) <= 72 else f"{seen[:71]}…",
+                seen,
                 Text(prediction.label or "", style=style),
                 f"{prediction.score or 0:.2f}",
                 found,
@@ -285,7 +285,11 @@ def _show_answers(asked: Sequence[Asked], output: Output) -> None:
             )
         )
     output.print()
-    output.table(("what the model saw", "label", "score", "redacted", "latency"), rows, title="Predictions")
+    columns = ("what the model saw", "label", "score", "redacted", "latency")
+    output.table(columns, rows, title="Predictions", cut=columns[0])
+    output.print(
+        "The first request had an account number as its key, the second an e-mail address in its id.", style="dim"
+    )
 
 
 def _show_rejections(held: dict[str, list[KafkaRecord]], output: Output) -> None:

@@ -140,7 +140,8 @@ def train(
 
         def progress(stage: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
-            output.note(f"{stage} ...")
+            if done < total:
+                output.note(f"{stage} ...")
 
         figures = train_sentiment_lite(target, source=source, progress=progress)
     if as_json:

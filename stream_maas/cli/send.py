@@ -19,6 +19,7 @@ from stream_maas.cli.common import (
     Json,
     Output,
     Prefix,
+    ReaderGoneError,
     exit_with,
     kafka_settings,
     run_async,
@@ -121,10 +122,11 @@ class _Session:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._last_answer_s = 0.0
         self._problems = 0
+        self._reader_gone: ReaderGoneError | None = None
 
     async def send(self, number: int, call: Call) -> None:
         """Send one request; returns when it is under way. Waits while `IN_FLIGHT` are, or while its id is."""
-        await self._slots.acquire()
+        await self._slot()
         self.sent += 1
         try:
             pending = await self._client.begin(call, timeout=self._timeout_s)
@@ -137,13 +139,18 @@ class _Session:
     async def finish(self) -> None:
         """Wait for what is in flight."""
         for _ in range(IN_FLIGHT):
-            await self._slots.acquire()
+            await self._slot()
         if self._problems:
             self._output.err.print(
                 f"error: {self._problems} of {self.sent} requests were not answered; "
                 "next: `stream-maas doctor` checks the broker, and is a worker running?",
                 style="red", markup=False,
             )  # fmt: skip
+
+    async def _slot(self) -> None:
+        await self._slots.acquire()
+        if self._reader_gone is not None:
+            raise self._reader_gone
 
     async def watch(self) -> None:
         """Say so when answers stay away: the usual cause is that no worker runs."""
@@ -158,12 +165,17 @@ class _Session:
         from stream_maas.client import RejectedError
 
         self._slots.release()
+        if self._reader_gone is not None:
+            return
         error = pending.answer.exception()
         if error is not None and not isinstance(error, RejectedError):
             self._problem(number, error)
             return
         self.answered += 1
-        self._output.emit(answer_document(pending.id, error or pending.answer.result()))
+        try:
+            self._output.emit(answer_document(pending.id, error or pending.answer.result()))
+        except ReaderGoneError as gone:  # nobody would see it raised in a callback
+            self._reader_gone = gone
 
     def _problem(self, number: int, error: BaseException) -> None:
         self._problems += 1
