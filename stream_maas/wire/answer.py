@@ -34,6 +34,8 @@ _P = TypeVar("_P")
 MAX_ANSWER_ID_CHARS = 300
 """Longer than a request's own id may be: the coordinates of a record in a topic with a long name."""
 
+AnswerId = Annotated[str, Meta(min_length=1, max_length=MAX_ANSWER_ID_CHARS)]
+
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 _TIMINGS_TEXT = b'%b,"timing_queue_us":%d,"timing_redact_us":%d,"timing_infer_us":%d,"timing_total_us":%d}}'
 _TIMINGS_AT_END = re.compile(rb'(?:,"timing_[a-z]+_us":[0-9]+)+(?=\}\}\Z)')
@@ -85,8 +87,9 @@ def decode_answer(value: bytes) -> Prediction | Rejection:
     apart from that schemas/result.schema.json or rejection.schema.json holds. Raises `UndecodableError`.
     """
     try:
-        answer = strict.read_tolerantly(value, _DECODER)
-        return _rejection(answer) if answer.outputs is UNSET else _prediction(answer, answer.outputs)
+        if _is_prediction(value):
+            return _prediction(strict.read_tolerantly(value, _PREDICTION_DECODER))
+        return _rejection(strict.read_tolerantly(value, _REJECTION_DECODER))
     except InvalidInputError as error:
         raise UndecodableError(str(error)) from None
 
@@ -140,28 +143,44 @@ class _AnswerTensor(WireTensor, forbid_unknown_fields=False, gc=False):
     """A tensor of an answer: members of a later version are passed over."""
 
 
-class _Answer(Struct, gc=False):
-    """Members of both answers; an answer with outputs is a prediction."""
+class _Kind(Struct):
+    """A first look: an answer with outputs is a prediction."""
 
-    id: Annotated[str, Meta(min_length=1, max_length=MAX_ANSWER_ID_CHARS)]
-    model_name: Name | UnsetType = UNSET
-    model_version: Name | UnsetType = UNSET
-    outputs: Annotated[list[_AnswerTensor], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
-    parameters: dict[str, Any] | UnsetType = UNSET
-    code: Name | UnsetType = UNSET
-    message: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
-    retryable: bool | UnsetType = UNSET
+    outputs: msgspec.Raw | UnsetType = UNSET
+
+
+class _Rejection(Struct):
+    id: AnswerId
+    code: Name
+    message: Annotated[str, Meta(min_length=1)]
+    retryable: bool
     retry_after_ms: Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)] | UnsetType = UNSET
 
 
-_DECODER = msgspec.json.Decoder(_Answer)
+class _Prediction(Struct, gc=False):
+    id: AnswerId
+    model_name: Name
+    model_version: Name
+    outputs: Annotated[list[_AnswerTensor], Meta(max_length=MAX_TENSORS)]
+    parameters: dict[str, Any]
 
 
-def _rejection(a: _Answer) -> Rejection:
+_KIND_DECODER = msgspec.json.Decoder(_Kind)
+_REJECTION_DECODER = msgspec.json.Decoder(_Rejection)
+_PREDICTION_DECODER = msgspec.json.Decoder(_Prediction)
+
+
+def _is_prediction(value: bytes) -> bool:
+    """False for what is no object as well; the decoder of rejections says what is wrong with it."""
+    try:
+        return _KIND_DECODER.decode(value).outputs is not UNSET
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _rejection(a: _Rejection) -> Rejection:
     if has_control(a.id):
         raise InvalidInputError("id: has a control character")
-    if a.code is UNSET or a.message is UNSET or a.retryable is UNSET:
-        raise InvalidInputError("value: neither a prediction nor a rejection")
     if a.retry_after_ms is UNSET:
         return Rejection(a.id, a.code, a.message, a.retryable)
     if not a.retryable:
@@ -169,12 +188,10 @@ def _rejection(a: _Answer) -> Rejection:
     return Rejection(a.id, a.code, a.message, a.retryable, a.retry_after_ms)
 
 
-def _prediction(a: _Answer, outputs: list[_AnswerTensor]) -> Prediction:
-    if a.model_name is UNSET or a.model_version is UNSET or a.parameters is UNSET:
-        raise InvalidInputError("value: a prediction has model_name, model_version, id, outputs and parameters")
+def _prediction(a: _Prediction) -> Prediction:
     if has_control(a.id) or has_control(a.model_name) or has_control(a.model_version):
         raise InvalidInputError("id, model_name, model_version: has a control character")
-    check_tensors(outputs, "outputs")
+    check_tensors(a.outputs, "outputs")
     parameters = a.parameters
     served_by = _SERVED_BY.search(_text(parameters, "served_by"))
     if _text(parameters, "status") != "prediction" or served_by is None:
@@ -186,7 +203,7 @@ def _prediction(a: _Answer, outputs: list[_AnswerTensor]) -> Prediction:
     return Prediction(
         id=a.id,
         model=ModelRef(a.model_name, a.model_version, served_by[1], _text(parameters, "licence")),
-        outputs=to_tensors(outputs),
+        outputs=to_tensors(a.outputs),
         redactions={
             name.removeprefix(_REDACTIONS): _count(parameters, name, 1)
             for name in parameters
