@@ -231,8 +231,8 @@ def _decode(item: Item, moment: Moment, clock: Clock, service: Service) -> None:
             item.looped = True
             raise InvalidInputError(_LOOPED)
         item.request = wire.decode_request(record)
-    except RequestError as error:
-        _redact_identity(item, service, too_large=isinstance(error, TooLargeError))
+    except RequestError:
+        _redact_identity(item, service)
         raise
 
 
@@ -278,15 +278,13 @@ def _validate(item: Item, moment: Moment, clock: Clock, service: Service) -> Non
         raise ModelError(f"model: preparing the row failed with {type(error).__name__}") from error
 
 
-def _redact_identity(item: Item, service: Service, *, too_large: bool) -> None:
+def _redact_identity(item: Item, service: Service) -> None:
     """Id and key of a record that could not be decoded, so far as they are free of personal data.
 
-    A record that is too large is not looked into, and a key that is too large is not repeated.
+    A key that is too large is not repeated: the answer might not fit into a record.
     """
-    key = item.record.key
-    if too_large and key is not None and len(key) > service.limits.max_key_bytes:
-        return
-    request_id, source = (item.request_id, item.id_source) if too_large else wire.best_effort_id(item.record)
+    key = item.record.key if len(item.record.key or b"") <= service.limits.max_key_bytes else None
+    request_id, source = wire.best_effort_id(item.record)
     try:
         redacted = service.redactor.redact_request(Request(id=request_id, id_source=source, inputs=()), key=key)
     except Exception:  # noqa: BLE001 - fail closed: coordinates and no key

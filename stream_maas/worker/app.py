@@ -54,6 +54,7 @@ class Worker:
             topics.requests(settings.topics.prefix, lane): lane or "default" for lane in ("", *settings.topics.lanes)
         }
         self._app: ChunkApp | None = None
+        self._executors: list[ThreadPoolExecutor] = []
         self._watcher: asyncio.Task[None] | None = None
         self.hung = False
         """The stop grace ran out: threads may be left that only the end of the process stops."""
@@ -66,7 +67,6 @@ class Worker:
         web = self._probe_server()
         if web is not None:
             await web.start()
-        executor = ThreadPoolExecutor(self._settings.inference.executor_threads, thread_name_prefix="infer")
         publisher: Publisher | None = None
         try:
             service = await loop.run_in_executor(None, self._load)
@@ -76,10 +76,10 @@ class Worker:
             publisher = self._new_publisher(capabilities)
             self._metrics.info.labels(__version__, publisher.mode, service.redactor.policy).set(1)
             await publisher.start()
-            await self._start_app(service, publisher, executor)
+            await self._start_app(service, publisher)
             await self._serve(publisher, web)
         finally:
-            await self._shut_down(publisher, web, executor)
+            await self._shut_down(publisher, web)
         return self._exit_code
 
     # Start --------------------------------------------------------------------------------------------------------
@@ -182,9 +182,13 @@ class Worker:
             **common,
         )
 
-    async def _start_app(self, service: pipeline.Service, publisher: Publisher, executor: ThreadPoolExecutor) -> None:
+    async def _start_app(self, service: pipeline.Service, publisher: Publisher) -> None:
         app = self._app = create_app(self._settings, stable_offsets=publisher.mode == "exactly-once")
         for topic, lane in self._lanes.items():
+            # One executor per lane: slow models of one lane never hold the threads that another one needs.
+            threads = self._settings.inference.executor_threads
+            executor = ThreadPoolExecutor(threads, thread_name_prefix=f"infer-{lane}")
+            self._executors.append(executor)
             agent = LaneAgent(lane=lane, service=service, publisher=publisher, executor=executor, on_bug=self._on_bug)
             app.agent(app.topic(topic), name=f"serve-{lane}")(agent.run)
 
@@ -257,7 +261,7 @@ class Worker:
             self._metrics.lag_records.labels(tp.topic, tp.partition).set(entry.lag)
             self._metrics.lag_seconds.labels(tp.topic, tp.partition).set(max(0.0, age_s))
 
-    async def _on_fatal(self, error: Exception) -> None:
+    def _on_fatal(self, error: BaseException) -> None:
         self._fail(f"publishing failed for good: {type(error).__name__}")
 
     def _on_bug(self, error: Exception) -> None:
@@ -271,9 +275,7 @@ class Worker:
 
     # Stop ---------------------------------------------------------------------------------------------------------
 
-    async def _shut_down(
-        self, publisher: Publisher | None, web: ProbeServer | None, executor: ThreadPoolExecutor
-    ) -> None:
+    async def _shut_down(self, publisher: Publisher | None, web: ProbeServer | None) -> None:
         """Fetch no more, finish what is in flight, commit, leave. Whatever misses the grace is repeated later."""
         grace_s = self._settings.worker.stop_grace_ms / 1000
         deadline_s = time.monotonic() + grace_s
@@ -290,7 +292,8 @@ class Worker:
         except TimeoutError:
             self.hung = True
             log.warning("stop grace is over; the rest will be repeated after the restart", grace_s=grace_s)
-        executor.shutdown(wait=False, cancel_futures=True)
+        for executor in self._executors:
+            executor.shutdown(wait=False, cancel_futures=True)
         if web is not None:
             with contextlib.suppress(Exception):
                 await web.stop()

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -96,7 +96,7 @@ class Publisher:
         commit_interval_ms: int,
         on_commit: OnCommit,
         on_failure: Callable[[str], None],
-        on_fatal: Callable[[Exception], Awaitable[None]],
+        on_fatal: Callable[[BaseException], None],
     ) -> None:
         self._connection = dict(connection)
         self._topics = topics
@@ -116,6 +116,7 @@ class Publisher:
     async def start(self) -> None:
         self._producer = await self._new_producer()
         self._committer = asyncio.create_task(self._commit_loop(), name="committer")
+        self._committer.add_done_callback(self._committer_ended)
 
     async def stop(self, *, commit: bool) -> None:
         """Finish what is open (unless the worker stops un-acknowledged), then close the producer."""
@@ -207,6 +208,12 @@ class Publisher:
                     break
             await self.finish()
 
+    def _committer_ended(self, task: asyncio.Task[None]) -> None:
+        """It only ends by `stop`; anything else is a defect, and without it nothing would commit any more."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._stopping = True
+            self._on_fatal(error)
+
     async def _recover(self, error: Exception) -> None:
         """Rule 5, under the lock."""
         self._open = None
@@ -219,7 +226,7 @@ class Publisher:
         )  # fmt: skip
         if isinstance(error, FencedInstanceError) or self._failures > MAX_FAILURES:
             self._stopping = True
-            await self._on_fatal(error)
+            self._on_fatal(error)
             return
         await self._close_producer()
         for attempt in itertools.count():

@@ -248,9 +248,10 @@ def test_key_at_its_limit_is_kept_and_one_byte_more_is_too_large() -> None:
     assert [row.key for row in answered.results] == [b"k" * 200, None]
 
 
-def test_a_value_that_is_too_large_keeps_its_key() -> None:
-    (result,) = serve([record(0, body("x" * 5000), key=b"customer-17")]).results
-    assert result.key == b"customer-17"
+def test_a_value_that_is_too_large_keeps_its_key_and_id() -> None:
+    answered = serve([record(0, {"id": "r-1", **body("x" * 5000)}, key=b"customer-17")])
+    assert answered.results[0].key == b"customer-17"
+    assert answers(answered)[0]["id"] == "r-1"
 
 
 def test_an_answer_that_no_topic_would_take_becomes_a_rejection() -> None:
