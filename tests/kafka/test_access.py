@@ -8,11 +8,14 @@ users would. The commands that the script prints are carried out over the protoc
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,18 +98,30 @@ class Cluster:
             capture_output=True, text=True, check=False, timeout=TIMEOUT_S,
         )  # fmt: skip
 
-    def start_worker(self) -> subprocess.Popen[str]:
-        """A worker that has said `ready`."""
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "stream_maas", "worker", "--instance", "w1", "--delivery", "exactly-once"],
-            env=self.environment("worker"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert worker.stdout is not None
-        for line in worker.stdout:
-            if "ready" in line:
-                return worker
-        _, log = worker.communicate(timeout=TIMEOUT_S)
-        pytest.fail(f"the worker ended with {worker.returncode}: {log[-2000:]}")
+    @contextlib.contextmanager
+    def worker(self) -> Iterator[None]:
+        """A worker that has said `ready`; it ends with the block, cleanly unless the block failed."""
+        command = [sys.executable, "-m", "stream_maas", "worker", "--instance", "w1", "--delivery", "exactly-once"]
+        with (
+            tempfile.TemporaryFile("w+") as log,
+            subprocess.Popen(
+                command, env=self.environment("worker"), stdout=subprocess.PIPE, stderr=log, text=True
+            ) as process,
+        ):
+            watchdog = threading.Timer(TIMEOUT_S, process.kill)  # a worker that waits for ever for a right
+            watchdog.start()
+            try:
+                assert process.stdout is not None
+                if not any("ready" in line for line in process.stdout):
+                    log.seek(0)
+                    pytest.fail(f"the worker was never ready: {log.read()[-2000:]}")
+                watchdog.cancel()
+                yield
+                process.terminate()
+                assert process.wait(TIMEOUT_S) == 0
+            finally:
+                watchdog.cancel()
+                process.kill()
 
 
 @pytest.fixture
@@ -129,10 +144,8 @@ def worker(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with its topics, made by the operator, and one worker."""
     created = cluster.run("operator", "topics", "create", "--partitions", "2")
     assert created.returncode == 0, created.stderr
-    process = cluster.start_worker()
-    yield cluster
-    process.terminate()
-    assert process.wait(TIMEOUT_S) == 0
+    with cluster.worker():
+        yield cluster
 
 
 @pytest.mark.kafka
