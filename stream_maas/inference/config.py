@@ -19,7 +19,9 @@ class RuntimeConfig:
     intra_op_threads: int = field(
         default=1, metadata={"help": "threads inside one call; more than 1 gains little and spins"}
     )
-    executor_threads: int = field(default=2, metadata={"help": "concurrent calls of models that are not tiny, per lane"})
+    executor_threads: int = field(
+        default=2, metadata={"help": "concurrent calls of models that are not tiny, per lane"}
+    )
     licences: tuple[str, ...] = field(
         default=("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "ISC", "MPL-2.0"),
         metadata={"help": "SPDX ids a bundle may carry, comma separated; others are refused"},

@@ -27,8 +27,8 @@ FEATURES = "word-bag/1"
 FEATURES_KEY, VOCABULARY_KEY = "stream_maas.features", "stream_maas.vocabulary_sha256"
 TOP_TERMS = 10
 """Terms named in `contributions`; the others are summed up as `rest`."""
-# ONNX Runtime's logistic function works on blocks of up to 16 floats and treats a last, shorter block in another
-# way. Whole blocks only, and a row's place in its batch cannot matter either.
+# ONNX Runtime's kernels may treat the end of an array in another way than its middle (its Log does, by 1e-7). The
+# logistic function is the one step here that is rounded, so it only ever sees whole blocks of the widest registers.
 _BLOCK_ROWS = 16
 _TINY = float(np.finfo(np.float64).tiny)
 _OUTPUTS = {LABEL: ("BYTES", 1), PROBABILITIES: ("FP32", 2), CONTRIBUTIONS: ("BYTES", 1)}
@@ -49,8 +49,9 @@ class WordBagAdapter:
     def prepare(self, request: Request) -> Row:
         """One BYTES tensor of shape [n] or [n, 1] -> word numbers of n texts."""
         ((place, tensor),) = match_inputs(request, (self._text,))
-        default = _EXPLAINED if request.explain else _DEFAULT
-        wanted = wanted_outputs(request, tuple(_OUTPUTS), default) if request.outputs else default
+        wanted = wanted_outputs(request, tuple(_OUTPUTS), _DEFAULT)
+        if request.explain and CONTRIBUTIONS not in wanted:
+            wanted += (CONTRIBUTIONS,)
         texts = self._texts(tensor, place)
         lines = [self._bag.words(text) for text in texts]
         for index, line in enumerate(lines):
@@ -160,7 +161,6 @@ class WordBagAdapter:
 
 
 _DEFAULT = (LABEL, PROBABILITIES)
-_EXPLAINED = (LABEL, PROBABILITIES, CONTRIBUTIONS)
 
 
 def _read_vocabulary(bundle: Bundle) -> WordBag:

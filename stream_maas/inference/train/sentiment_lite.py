@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +172,7 @@ def check_floors(metrics: dict[str, Any]) -> None:
 def write_bundle(out_dir: Path, fitted: Fitted, metrics: dict[str, Any], held_out: Sequence[Example]) -> None:
     """Write the bundle, compare what it serves with scikit-learn on the held-out texts, and add that to `metrics`.
 
-    Raises `ServiceError` above MAX_DIFFERENCE.
+    Raises `ServiceError` above MAX_DIFFERENCE; `out_dir` is then left as it was.
     """
     vocabulary = "".join(f"{term}\n" for term in fitted.terms).encode()
     idf = np.asarray(fitted.vectorizer.idf_, dtype=np.float64)
@@ -179,15 +181,20 @@ def write_bundle(out_dir: Path, fitted: Fitted, metrics: dict[str, Any], held_ou
         VOCABULARY_KEY: hashlib.sha256(vocabulary).hexdigest(),
         "stream_maas.training_data_sha256": SOURCE_SHA256,
     }
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / VOCABULARY).write_bytes(vocabulary)
-    (out_dir / MODEL).write_bytes(word_bag_graph(fitted.coefficients * idf, idf, fitted.bias, metadata))
-    # Written twice: the difference is measured through the bundle, and then stated in it.
-    for stated in (False, True):
-        (out_dir / CARD).write_text(model_card(metrics), encoding="utf-8")
-        (out_dir / MANIFEST).write_text(_manifest(out_dir, metrics), encoding="utf-8")
-        if not stated:
-            metrics["max_difference_to_scikit_learn"] = _difference(out_dir, fitted, held_out)
+    with tempfile.TemporaryDirectory() as name:
+        draft = Path(name)
+        (draft / VOCABULARY).write_bytes(vocabulary)
+        (draft / MODEL).write_bytes(word_bag_graph(fitted.coefficients * idf, idf, fitted.bias, metadata))
+        _write_statements(draft, metrics)
+        # The difference is measured through the bundle, and then stated in it.
+        metrics["max_difference_to_scikit_learn"] = _difference(draft, fitted, held_out)
+        _write_statements(draft, metrics)
+        shutil.copytree(draft, out_dir, dirs_exist_ok=True)
+
+
+def _write_statements(directory: Path, metrics: dict[str, Any]) -> None:
+    (directory / CARD).write_text(model_card(metrics), encoding="utf-8")
+    (directory / MANIFEST).write_text(_manifest(directory, metrics), encoding="utf-8")
 
 
 def _difference(directory: Path, fitted: Fitted, examples: Sequence[Example]) -> float:
