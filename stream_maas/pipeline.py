@@ -48,7 +48,6 @@ from stream_maas.records import (
     Rejection,
     Request,
     Timings,
-    Writer,
 )
 
 Clock = Callable[[], int]
@@ -64,7 +63,7 @@ class Service:
     redactor: Redactor
     catalog: Catalog
     limits: Limits
-    writer: Writer
+    audit: wire.AuditEncoder
     source: str
     """CloudEvents source of everything we publish, for example "/stream-maas/stream-maas"."""
     digest_key: bytes
@@ -196,7 +195,7 @@ def finish(plan: Plan, *, clock: Clock, service: Service) -> Answered:
     audits = [
         Outgoing(
             decision.request_id.encode(),
-            wire.encode_audit(decision, service.writer, time_us=written_us),
+            service.audit.encode(decision, time_us=written_us),
             audit_headers,
         )
         for decision in decisions

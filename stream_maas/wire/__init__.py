@@ -12,6 +12,7 @@ from stream_maas.wire.answer import (
     without_timings,
 )
 from stream_maas.wire.audit import encode_audit, service_source
+from stream_maas.wire.audit_encoder import AuditEncoder
 from stream_maas.wire.audit_reading import AuditEvent, decode_audit
 from stream_maas.wire.dead_letter import encode_dead_letter
 from stream_maas.wire.headers import (
@@ -31,6 +32,7 @@ __all__ = [
     "SCHEMA_BASE",
     "SCHEMA_NAMES",
     "TEXT_INPUT",
+    "AuditEncoder",
     "AuditEvent",
     "answer_headers",
     "answer_kind",

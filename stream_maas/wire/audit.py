@@ -35,7 +35,7 @@ def encode_audit(decision: Decision, writer: Writer, *, time_us: int) -> bytes:
         "type": AUDIT_TYPE,
         "source": service_source(writer.app),
         "id": audit_id(decision.topic, decision.partition, decision.offset),
-        "time": _rfc3339(time_us),
+        "time": rfc3339(time_us),
         "datacontenttype": "application/json",
         "dataschema": AUDIT_SCHEMA,
         "data": _data(decision, writer),
@@ -64,7 +64,7 @@ def _data(d: Decision, writer: Writer) -> dict[str, Any]:
         "status": d.status,
         "request": request,
         "input": {"bytes": d.input_bytes},
-        "redaction": {"policy": d.redaction_policy, "counts": _ascii(d.redactions)},
+        "redaction": {"policy": d.redaction_policy, "counts": ascii_members(d.redactions)},
         "degraded": d.degraded,
         "timings_us": {
             "queue": timings.queue_us,
@@ -76,7 +76,7 @@ def _data(d: Decision, writer: Writer) -> dict[str, Any]:
             "app": writer.app,
             "instance": writer.instance,
             "build": writer.build,
-            "runtime": _ascii(writer.runtime),
+            "runtime": ascii_members(writer.runtime),
         },
     }
     if d.input_digest is not None:
@@ -125,7 +125,8 @@ def _output(d: Decision) -> dict[str, str | int]:
     return output
 
 
-def _ascii(members: Mapping[str, Any]) -> dict[str, Any]:
+def ascii_members(members: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy. Raises `ValueError` for a name that is not ASCII: sorting would not be canonical."""
     for name in members:
         if not name.isascii():
             raise ValueError("audit events have ASCII member names only")
@@ -138,7 +139,7 @@ def service_source(app: str) -> str:
     return f"/stream-maas/{quote(app, safe='')}"
 
 
-def _rfc3339(time_us: int) -> str:
+def rfc3339(time_us: int) -> str:
     """UTC with exactly six digits of a second."""
     seconds, microseconds = divmod(time_us, 1_000_000)
     return f"{_second(seconds)}.{microseconds:06d}Z"

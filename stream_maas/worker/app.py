@@ -109,11 +109,8 @@ class Worker:
             redactor=redactor,
             catalog=catalog,
             limits=settings.admission,
-            writer=Writer(
-                app=settings.worker.app_id,
-                instance=settings.worker.instance,
-                build=__version__,
-                runtime=catalog.runtime,
+            audit=wire.AuditEncoder(
+                Writer(settings.worker.app_id, settings.worker.instance, __version__, catalog.runtime)
             ),
             source=wire.service_source(settings.worker.app_id),
             digest_key=_digest_key(settings),

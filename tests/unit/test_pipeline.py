@@ -30,7 +30,7 @@ def service(max_record_bytes: int = 4000, max_answer_bytes: int = 1_000_000) -> 
         redactor=Redactor(),
         catalog=Catalog.load(RuntimeConfig()),
         limits=Limits(max_record_bytes, max_key_bytes=200, max_answer_bytes=max_answer_bytes),
-        writer=Writer(app="app", instance="w1", build="test"),
+        audit=wire.AuditEncoder(Writer(app="app", instance="w1", build="test")),
         source="/maas/app",
         digest_key=b"k" * 32,
     )

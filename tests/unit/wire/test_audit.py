@@ -150,3 +150,28 @@ def test_a_repeat_by_another_worker_has_the_same_id_and_source() -> None:
         for name, time_us in (("w-1", 7), ("w-2", 8))
     )
     assert (first.id, first.source, first.decision) == (second.id, second.source, second.decision)
+
+
+HUGE = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(DECISIONS, WRITERS, st.integers(0, 4 * 10**15))
+def test_the_fast_encoder_writes_the_same_bytes(decision: Decision, writer: Writer, time_us: int) -> None:
+    assert wire.AuditEncoder(writer).encode(decision, time_us=time_us) == wire.encode_audit(
+        decision, writer, time_us=time_us
+    )
+
+
+@given(st.lists(DECISIONS, max_size=8), WRITERS)
+def test_the_fast_encoder_keeps_nothing_of_an_event_for_the_next(decisions: list[Decision], writer: Writer) -> None:
+    encoder = wire.AuditEncoder(writer)
+    for decision in decisions:
+        assert encoder.encode(decision, time_us=1) == wire.encode_audit(decision, writer, time_us=1)
+
+
+@given(DECISIONS, WRITERS, HUGE, st.tuples(HUGE, HUGE, HUGE, HUGE))
+def test_absurd_clocks_are_cut_alike(
+    decision: Decision, writer: Writer, timestamp_ms: int, clocks: tuple[int, int, int, int]
+) -> None:
+    absurd = replace(decision, timestamp_ms=timestamp_ms, timings=Timings(*clocks))
+    assert wire.AuditEncoder(writer).encode(absurd, time_us=1) == wire.encode_audit(absurd, writer, time_us=1)
