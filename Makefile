@@ -34,7 +34,7 @@ kafka: setup ## a real Apache Kafka on loopback, in the foreground
 	$(BIN)/stream-maas broker --kafka
 
 schemas: setup ## write schemas/asyncapi.yaml again from the topic table
-	$(BIN)/stream-maas schemas
+	$(BIN)/python -m stream_maas.asyncapi schemas/asyncapi.yaml
 
 docs: setup ## write the generated tables of docs/ again from the code
 	$(BIN)/python tests/test_docs.py

@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("settings",),
     ("pipeline",),
     ("admission",),
-    ("privacy", "inference", "registry", "ledger", "monitor"),
+    ("privacy", "inference", "registry", "ledger", "monitor", "asyncapi"),
     ("wire", "topics"),
     ("records",),
     ("errors",),
