@@ -92,8 +92,8 @@ def document(version: str) -> dict[str, Any]:
             "title": "stream_maas",
             "version": version,
             "description": "A model server whose only interface is Kafka: one request record in, exactly one result "
-            "and one audit event out, personal data redacted first.\n\nTopic names are shown with the default prefix. A "
-            f"lane has a request topic of its own, {topics.requests(PREFIX, 'LANE')}. Results, audit events and dead "
+            "and one audit event out, personal data redacted first.\n\nTopic names are shown with the default prefix. "
+            f"A lane has a request topic of its own, {topics.requests(PREFIX, 'LANE')}. Results, audit events and dead "
             "letters have the partition number of their request.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },

@@ -23,7 +23,7 @@ SOURCES = ROOT / PACKAGE
 # their place before they have files. `brokers` starts brokers for the demo and the tests and stands beside `kafka`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
-    ("cli", "asyncapi"),
+    ("cli",),
     ("worker", "client", "replay"),
     ("kafka", "brokers"),
     ("settings",),
