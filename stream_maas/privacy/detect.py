@@ -6,8 +6,8 @@ Rules of this file:
 3. Candidates that overlap are resolved in a total order (spans.py).
 4. What is found is masked and the rest is read again, until nothing more is found. So redacting twice changes
    nothing, and what a stronger find had hidden is found too. Every round takes a digit or an at sign away, so it ends.
-5. A number that only a word or a field name gave away is remembered in `known`: elsewhere in the same record it needs
-   neither.
+5. A number found once is remembered in `known`, and found wherever else it stands in the record: without the word or
+   field name that gave it away, between other numbers, as a number.
 6. Work is linear in the text: each run of characters is read once, windows in it are bounded by the layouts.
 """
 
@@ -55,7 +55,7 @@ class Detector:
         numbers = NumberFinder([row for row in recognizers if isinstance(row, Number)])
         self._finders = [*map(shapes.finder, shaped), numbers.find]
         self._gate = compile_gate(engine, [*map(shapes.gate_pattern, shaped), RUN_PATTERN])
-        self._announced = frozenset(row.name for row in recognizers if isinstance(row, Number) and row.cues)
+        self._number_types = frozenset(row.entity_type for row in recognizers if isinstance(row, Number))
         self.strong_integer = numbers.strong_integer
 
     def is_clear(self, text: str) -> bool:
@@ -70,7 +70,7 @@ class Detector:
     def find(self, text: str, *, hint: str | None = None, known: Known | None = None) -> list[Span]:
         """Disjoint spans of `text` in order, in offsets of `text` itself.
 
-        `hint`: the entity type that the field's name announces. `known`: numbers already given away in this record;
+        `hint`: the entity type that the field's name announces. `known`: numbers already found in this record;
         grows. Raises RuntimeError (without values) for text made to take many rounds.
         """
         if not may_hold(text):
@@ -91,7 +91,7 @@ class Detector:
         candidates = [span for row in self._gate(text) for span in self._finders[row](text, hint, known)]
         spans = resolve(candidates)
         for span in spans:
-            if span.recognizer in self._announced:
+            if span.entity_type in self._number_types:
                 learn(known, text[span.start : span.end], span.entity_type)
         return spans
 

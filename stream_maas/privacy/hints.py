@@ -58,9 +58,12 @@ _STEMS: Final = re.compile("|".join(sorted({alias[:6] for alias in _TYPE_OF if a
 """Cheap refusal: a name that holds the start of no alias is no hint."""
 
 
+_NOT_LETTERS: Final = dict.fromkeys(code for code in range(0x80) if not chr(code).isalpha() and chr(code) != "\n")
+
+
 def may_hint(names: str) -> bool:
     """Whether one of `names`, any text that holds them, may announce a type; False is certain."""
-    return not names.isascii() or _STEMS.search(names.lower().replace("_", "").replace("-", "")) is not None
+    return not names.isascii() or _STEMS.search(names.lower().translate(_NOT_LETTERS)) is not None
 
 
 def hint_for(name: str) -> str | None:

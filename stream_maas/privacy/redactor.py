@@ -22,8 +22,8 @@ T = TypeVar("T")
 _DEFAULTS: Final = RedactionConfig()
 _POLICY_DIGEST_CHARS: Final = 12
 _MOST_PASSES: Final = 8
-"""A number that is given away late in a record is looked for again in what came before; that seldom gives away
-another one. A record made to need more passes is refused."""
+"""A number found late in a record is looked for again in what came before, which seldom brings up another one. A
+record made to need more passes is refused."""
 
 
 class Redactor:
@@ -56,13 +56,7 @@ class Redactor:
         In a numeric tensor a personal number becomes 0: datatype and shape stay valid and the counts say that it
         happened, where a rejection would let one cell withhold the answer to a whole batch of rows.
         """
-        try:
-            clear = is_clear(self._detector, self._config, request, key)
-        except Exception:  # noqa: BLE001 - the walk finds out what it was, and where
-            clear = False
-        if clear:
-            return Redacted(request if request.data_subject is None else replace(request, data_subject=None), {}, key)
-        (value, redacted_key), counts = self._redact("request", _walk_request_and_key, (request, key))
+        (value, redacted_key), counts = self._redact("request", _visit_request, (request, key))
         return Redacted(value, counts, redacted_key)
 
     def redact_document(self, value: object) -> Redacted[object]:
@@ -75,7 +69,7 @@ class Redactor:
         canaries.check(lambda text: self.redact_text(text).value)
 
     def _redact(self, whole: str, visit: Callable[[Walk, T], T], value: T) -> tuple[T, dict[str, int]]:
-        """`visit` until no further number is given away. `whole` names what is redacted in messages."""
+        """`visit` until it finds no further number. `whole` names in messages what is redacted."""
         walk = Walk(self._detector, self._config)
         try:
             for _ in range(_MOST_PASSES):
@@ -94,6 +88,8 @@ class Redactor:
         raise failure
 
 
-def _walk_request_and_key(walk: Walk, pair: tuple[Request, bytes | None]) -> tuple[Request, bytes | None]:
+def _visit_request(walk: Walk, pair: tuple[Request, bytes | None]) -> tuple[Request, bytes | None]:
     request, key = pair
+    if is_clear(walk, request, key):
+        return (request if request.data_subject is None else replace(request, data_subject=None)), key
     return walk_request(walk, request), None if key is None else walk_key(walk, key)

@@ -22,11 +22,14 @@ from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import Detector, learn
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.hints import hint_for
+from stream_maas.privacy.numbers import FEWEST_DIGITS
 from stream_maas.privacy.spans import Known
 from stream_maas.privacy.transform import cut, placeholder
 
-SMALLEST_PERSONAL_INTEGER: Final = 10**10
-"""No number below, 11 digits, is personal by itself."""
+_SMALLEST_PERSONAL_INTEGER: Final = 10**10
+"""No number with fewer than 11 digits is personal by itself."""
+_SMALLEST_KNOWN_INTEGER: Final = 10 ** (FEWEST_DIGITS - 1)
+"""No number below can be one that was found elsewhere in the record."""
 _LARGEST_INTEGER: Final = 10**19
 _HINTED_TEXT_CHARS: Final = 64
 """A value in a field like "phone" is that field's value as a whole up to this length; longer, it is a text."""
@@ -58,13 +61,13 @@ class LimitError(Exception):
 
 
 class Walk:
-    """One pass over one record: what it counted, and the numbers that were given away in it."""
+    """Passes over one record: what they counted, and the numbers they found."""
 
-    __slots__ = ("_config", "_detector", "_nodes", "counts", "known", "trail")
+    __slots__ = ("_nodes", "config", "counts", "detector", "known", "trail")
 
     def __init__(self, detector: Detector, config: RedactionConfig) -> None:
-        self._detector = detector
-        self._config = config
+        self.detector = detector
+        self.config = config
         self._nodes = 0
         self.counts: dict[str, int] = {}
         """Entity type -> finds replaced."""
@@ -76,6 +79,10 @@ class Walk:
         """The trail as messages write it: "inputs[0].data[3]"."""
         return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.trail).lstrip(".")
 
+    def smallest_personal(self) -> int:
+        """No number below, in a field whose name announces nothing, is personal."""
+        return _SMALLEST_KNOWN_INTEGER if self.known else _SMALLEST_PERSONAL_INTEGER
+
     def start_again(self) -> None:
         """Begin another pass over the same record."""
         self._nodes = 0
@@ -83,7 +90,7 @@ class Walk:
     def text(self, text: str, hint: str | None = None, depth: int = 0) -> str:
         """`text` with its finds replaced; the same object if there are none."""
         self._enter(1)
-        if len(text) > self._config.max_text_chars:
+        if len(text) > self.config.max_text_chars:
             raise LimitError("length")
         if text and text[0] in _MAY_OPEN_JSON:
             redacted = self._json(text, hint, depth)
@@ -92,7 +99,7 @@ class Walk:
         if hint is not None and _is_forced(text, hint):
             learn(self.known, fold(text).text, hint)
             return self._replaced(hint)
-        spans = self._detector.find(text, hint=hint, known=self.known)
+        spans = self.detector.find(text, hint=hint, known=self.known)
         if not spans:
             return text
         for span in spans:
@@ -138,7 +145,7 @@ class Walk:
         datatype and shape. Only numbers that verify by a checksum, or that the tensor's name announces, are
         personal: eleven digits that might be a telephone number are far more often a quantity."""
         if isinstance(data, list | tuple):
-            if hint is None and not self.known and are_small(data):
+            if hint is None and are_small(data, self.smallest_personal()):
                 self._enter(len(data))
                 return data
             return self._sequence(data, hint, depth, numeric=True)
@@ -199,7 +206,7 @@ class Walk:
 
     def _type_of_number(self, number: float, hint: str | None, *, strong_only: bool = False) -> str | None:
         """The entity type of a number, None if it is not personal."""
-        if hint is None and not self.known and -SMALLEST_PERSONAL_INTEGER < number < SMALLEST_PERSONAL_INTEGER:
+        if hint is None and -self.smallest_personal() < number < self.smallest_personal():
             return None
         if number != number or not -_LARGEST_INTEGER < number < _LARGEST_INTEGER or number != int(number):
             return None
@@ -210,18 +217,18 @@ class Walk:
         if digits in self.known:
             return self.known[digits]
         if strong_only:
-            return self._detector.strong_integer(digits)
-        spans = self._detector.find(digits, hint=hint, known=self.known)
+            return self.detector.strong_integer(digits)
+        spans = self.detector.find(digits, hint=hint, known=self.known)
         return spans[0].entity_type if spans else None
 
     def _enter(self, nodes: int) -> None:
         self._nodes += nodes
-        if self._nodes > self._config.max_nodes:
+        if self._nodes > self.config.max_nodes:
             raise LimitError("nodes")
 
     def _enter_container(self, depth: int) -> None:
         self._enter(1)
-        if depth > self._config.max_depth:
+        if depth > self.config.max_depth:
             raise LimitError("depth")
 
     def _count(self, entity_type: str) -> None:
@@ -263,9 +270,9 @@ def _with_distinct_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def are_small(data: Sequence[Any]) -> bool:
-    """Whether all of `data` are numbers too small to be personal. NaN and anything but numbers make it False."""
+def are_small(data: Sequence[Any], bound: int) -> bool:
+    """Whether all of `data` are numbers below `bound`. NaN and anything but numbers make it False."""
     try:
-        return not data or bool(max(data) < SMALLEST_PERSONAL_INTEGER and min(data) > -SMALLEST_PERSONAL_INTEGER)
+        return not data or bool(max(data) < bound and min(data) > -bound)
     except TypeError:
         return False

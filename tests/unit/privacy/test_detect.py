@@ -1,0 +1,152 @@
+"""What must hold for every text, whatever the table of recognizers says."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stream_maas.privacy import RedactionConfig, Redactor
+from stream_maas.privacy.canaries import DISGUISES
+from stream_maas.privacy.detect import Detector, may_hold
+from stream_maas.privacy.fold import fold
+from stream_maas.privacy.recognizers import RECOGNIZERS, Recognizer
+from stream_maas.privacy.spans import Span, resolve
+from stream_maas.privacy.transform import cut
+from tests.unit.privacy.texts import VALUES, texts
+
+RE2 = Detector(RECOGNIZERS, "re2")
+RE = Detector(RECOGNIZERS, "re")
+REDACTOR = Redactor()
+REDACTOR_RE = Redactor(RedactionConfig(gate="re"))
+
+
+@settings(max_examples=100)
+@given(texts)
+def test_both_engines_find_the_same(text: str) -> None:
+    assert RE2.find(text) == RE.find(text)
+
+
+@settings(max_examples=100)
+@given(texts)
+@example("phone john@example.com 4673395")
+@example("call 4673395 4111 1111 1111 1111 4673396")
+@example("a@b.cc5551234567@d.ee415-555-0132")
+def test_redacting_twice_changes_nothing(text: str) -> None:
+    once = REDACTOR.redact_text(text).value
+    twice = REDACTOR.redact_text(once)
+    assert twice.value is once
+    assert twice.counts == {}
+
+
+@settings(max_examples=100)
+@given(texts)
+def test_spans_are_disjoint_in_order_and_cover_what_they_name(text: str) -> None:
+    spans = RE2.find(text)
+    for left, right in pairwise(spans):
+        assert left.end <= right.start
+    for span in spans:
+        assert 0 <= span.start < span.end <= len(text)
+        # Nothing of the fold is lost at the edges: a find starts with something visible and leaves no
+        # invisible character of its own behind.
+        assert fold(text[span.start]).text
+        assert span.end == len(text) or fold(text[span.end]).text
+
+
+@settings(max_examples=100)
+@given(texts)
+def test_no_accepted_value_is_left_in_any_form(text: str) -> None:
+    spans = RE2.find(text)
+    left = fold(cut(text, spans)).text
+    for span in spans:
+        value = fold(text[span.start : span.end]).text
+        assert not re.search(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", left), value
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(VALUES), st.sampled_from(sorted(DISGUISES)), texts, texts)
+def test_a_canary_on_a_line_of_its_own_is_found_in_any_disguise(
+    value: tuple[str, str], disguise: str, before: str, after: str
+) -> None:
+    entity_type, plain = value
+    line = DISGUISES[disguise](plain)
+    redacted = REDACTOR.redact_text(f"{before}\n{line}\n{after}").value
+    assert f"\n[{entity_type}]\n" in redacted
+
+
+@settings(max_examples=100)
+@given(texts)
+def test_without_evidence_nothing_is_found(text: str) -> None:
+    if not may_hold(text):
+        folded = fold(text).text
+        assert all(not list(finder(folded, None, {})) for finder in RE2._finders)
+
+
+@settings(max_examples=100)
+@given(st.lists(texts, max_size=4))
+def test_a_clear_text_has_clear_lines(lines: list[str]) -> None:
+    """What lets a whole request be looked at in one go."""
+    if RE2.is_clear("\n".join(lines)):
+        assert all(not RE2.find(line) for line in lines)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.sampled_from("AB"), st.integers(1, 5)), max_size=12)
+)
+def test_resolution_is_a_total_order(parts: list[tuple[int, int, str, int]]) -> None:
+    spans = [Span(start, start + size, kind, kind, score) for start, size, kind, score in parts]
+    standing = resolve(spans)
+    assert standing == resolve(reversed(spans))
+    # The slow, obvious version: take the best, drop what overlaps it, go on.
+    rest, expected = set(spans), []
+    while rest:
+        best = min(rest, key=lambda span: (-span.score, span.start - span.end, span.start, span.recognizer))
+        expected.append(best)
+        rest = {span for span in rest if span.end <= best.start or best.end <= span.start}
+    assert standing == sorted(expected)
+
+
+def test_a_number_given_away_once_is_found_everywhere_in_the_text() -> None:
+    assert REDACTOR.redact_text("ticket 4673395: call me at 467 3395").value == "ticket [PHONE]: call me at [PHONE]"
+
+
+def test_a_stronger_find_does_not_hide_what_is_beside_it() -> None:
+    assert REDACTOR.redact_text("phone 4111 1111 1111 1111, 4673395").value == "phone [CARD], 4673395"
+    assert REDACTOR.redact_text("john@acme.com4111111111111111").value == "[EMAIL][CARD]"
+
+
+def without(name: str) -> list[Recognizer]:
+    return [row for row in RECOGNIZERS if row.name != name]
+
+
+@pytest.mark.parametrize("row", RECOGNIZERS, ids=lambda row: row.name)
+def test_every_row_is_needed(row: Recognizer) -> None:
+    """Each row finds something that no other row finds: a row whose pattern broke would not go unnoticed."""
+    text = ONLY_FOUND_BY[row.name]
+    assert [span.recognizer for span in RE2.find(text)] == [row.name]
+    assert row.name not in [span.recognizer for span in Detector(without(row.name), "re").find(text)]
+
+
+ONLY_FOUND_BY = {
+    "email": "john@example.com",
+    "email_han": "张三@example.com",
+    "email_percent_encoded": "john%40example.com",
+    "iban": "MT84MALT011000012345MTLCAST001S",
+    "phone_e164": "+39 06 678 4343",
+    "cn_resident_id": "11010519491231002X",
+    "payment_card": "4111111111111111",
+    "br_cpf": "11144477735",
+    "us_ssn": "219-09-9999",
+    "us_ssn_announced": "ssn 219099999",
+    "cn_resident_id_15": "610104620927690",
+    "phone_us_ca": "(415) 555-0132",
+    "phone_cn_mobile": "13812345678",
+    "phone_br": "(11) 98765-4321",
+    "phone_trunk": "030 1234567",
+    "phone_mobile_bare": "07911123456",
+    "phone_international": "00 39 06 678 4343",
+    "phone_announced": "tel 4673395",
+}

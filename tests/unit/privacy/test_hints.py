@@ -1,0 +1,56 @@
+"""Field names: which announce a type, and which only look like it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_maas.privacy.hints import ALIASES, hint_for, may_hint
+
+ANNOUNCED = [
+    ("email", "EMAIL"), ("e-mail", "EMAIL"), ("E_MAIL", "EMAIL"), ("userEmailAddress", "EMAIL"), ("emails", "EMAIL"),
+    ("correo_electrónico", "EMAIL"), ("Courriel", "EMAIL"), ("客户邮箱", "EMAIL"), ("email1", "EMAIL"),
+    ("phone", "PHONE"), ("customer_phone_number", "PHONE"), ("billingPhone2", "PHONE"), ("PHONE_NO", "PHONE"),
+    ("téléphone", "PHONE"), ("Telefonnummer", "PHONE"), ("telefone_celular", "PHONE"), ("número de teléfono", "PHONE"),
+    ("手机号码", "PHONE"), ("联系电话", "PHONE"), ("home-phone", "PHONE"), ("phone_home", "PHONE"), ("msisdn", "PHONE"),
+    ("ssn", "SSN"), ("SSN", "SSN"), ("employeeSSN", "SSN"), ("social_security_number", "SSN"),
+    ("cpf", "CPF"), ("cpf_cliente", None), ("cliente_cpf", "CPF"), ("número_cpf", "CPF"),
+    ("cardNumber", "CARD"), ("credit_card", "CARD"), ("tarjeta de crédito", "CARD"), ("Kreditkartennummer", "CARD"),
+    ("cartão", "CARD"), ("银行卡号", "CARD"), ("carte bancaire", "CARD"), ("carte.bancaire", "CARD"),
+    ("iban", "IBAN"), ("IBAN_number", "IBAN"), ("身份证号", "CN_ID"), ("用户身份证", "CN_ID"), ("id_card", "CN_ID"),
+    ("idCardNo", "CN_ID"), ("data_subject", "DATA_SUBJECT"),
+]  # fmt: skip
+NOT_ANNOUNCED = [
+    "text", "input_ids", "phone_model", "email_verified", "email_count", "mobile_app_version", "hotel", "intelligence",
+    "telemetry", "cardinality", "discard", "wildcard_pattern", "mailing", "iban_valid", "", "_", "2", "手机品牌",
+    "data", "datasets", "subject", "cell", "phone_id",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "entity_type"), ANNOUNCED)
+def test_announced(name: str, entity_type: str | None) -> None:
+    assert hint_for(name) == entity_type
+
+
+@pytest.mark.parametrize("name", NOT_ANNOUNCED)
+def test_not_announced(name: str) -> None:
+    assert hint_for(name) is None
+
+
+@pytest.mark.parametrize(("alias", "entity_type"), [(a, t) for t, aliases in ALIASES.items() for a in aliases])
+def test_every_alias_announces_its_type_behind_other_words(alias: str, entity_type: str) -> None:
+    assert hint_for(alias) == entity_type
+    assert hint_for(f"billing_{alias}") == entity_type
+    if alias.isascii():
+        assert hint_for(f"{alias.upper()}_2") == entity_type
+
+
+@given(st.lists(st.sampled_from([name for name, _ in ANNOUNCED] + NOT_ANNOUNCED), min_size=1, max_size=4))
+def test_the_cheap_refusal_never_refuses_a_hint(names: list[str]) -> None:
+    if any(hint_for(name) for name in names):
+        assert may_hint("\n".join(names))
+
+
+def test_a_very_long_name_announces_nothing() -> None:
+    assert hint_for("x_" * 100 + "phone") is None

@@ -1,0 +1,212 @@
+"""What is found and what is not, row by row, and the figures on labelled data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stream_maas.privacy import Redactor
+from stream_maas.privacy.canaries import CANARIES, DISGUISES
+from stream_maas.privacy.detect import Detector
+from stream_maas.privacy.hints import ALIASES
+from stream_maas.privacy.recognizers import ENTITY_TYPES, RECOGNIZERS, Number, rules_digest
+
+Labelled = Callable[[str], list[dict[str, Any]]]
+DETECTOR = Detector(RECOGNIZERS, "re2")
+
+FOUND = [
+    # EMAIL
+    ("write to john.doe+news@mail.example.co.uk.", "write to [EMAIL]."),
+    ("<o'brien@example.ie>", "<[EMAIL]>"),
+    ("'dev@example.com'", "'[EMAIL]'"),
+    ("email='dev@example.com';", "email='[EMAIL]';"),
+    ("a@x.com,b@y.net", "[EMAIL],[EMAIL]"),
+    ("user@xn--80ak6aa92e.com", "[EMAIL]"),
+    ("grüße@münchen.example", "[EMAIL]"),
+    ("почта: иван@пример.рф, жду", "почта: [EMAIL], жду"),
+    ("邮箱a.b@example.com完", "邮箱[EMAIL]完"),
+    ("联系 用户@例子.公司 谢谢", "联系 [EMAIL] 谢谢"),
+    ("root@[192.168.0.1] and root@10.0.0.2", "[EMAIL] and [EMAIL]"),
+    ("https://x.example/?u=jo%40example.org&v=1", "https://x.example/?u=[EMAIL]&v=1"),
+    (f"{'a' * 200}@example.com", "[EMAIL]"),
+    ("@user@mastodon.social", "@[EMAIL]"),
+    # PHONE
+    ("+44 (0)20 7946 0958 or +5511984565666", "[PHONE] or [PHONE]"),
+    ("(+49) 30 1234567", "([PHONE]"),
+    ("0049 30 1234567", "[PHONE]"),
+    ("(415) 555-0132, (415)555-0132, 415.555.0132, 1-415-555-0132", "[PHONE], [PHONE], [PHONE], [PHONE]"),
+    ("0171 1234567, 030/1234567, (030) 123456", "[PHONE], [PHONE], [PHONE]"),
+    ("01 84 17 61 18 75011 Paris", "[PHONE] 75011 Paris"),
+    ("020 7946 0958, 07911 123456, 07911123456", "[PHONE], [PHONE], [PHONE]"),
+    ("(11) 98765-4321, (71) 4233-6306, 11 98765-4321", "[PHONE], [PHONE], [PHONE]"),
+    ("我的手机13812345678谢谢", "我的手机[PHONE]谢谢"),
+    ("138 1234 5678 / 86-13812345678", "[PHONE] / [PHONE]"),
+    ("13812345678/13912345678", "[PHONE]/[PHONE]"),
+    ("Phone:\n467 3395", "Phone:\n[PHONE]"),
+    ("They're not answering at 78 651 450", "They're not answering at [PHONE]"),
+    ("Rufnummer 4673395", "Rufnummer [PHONE]"),
+    ("telefone 4258829090", "telefone [PHONE]"),
+    ("联系电话：4673395", "联系电话：[PHONE]"),
+    ("call 467 3395, 467 3396 or 467 3397", "call [PHONE], [PHONE] or [PHONE]"),
+    # CARD
+    ("4012888888881881 4012-8888-8888-1881 4012 8888 8888 1881 123", "[CARD] [CARD] [CARD] 123"),
+    ("card3782 822463 10005", "card[CARD]"),
+    ("id_4111111111111111_x", "id_[CARD]_x"),
+    ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "[CARD]"),
+    ("41 11 11 11 11 11 11 11", "[CARD]"),
+    ("卡号4111111111111111完", "卡号[CARD]完"),
+    # IBAN
+    ("IBAN DE89 3704 0044 0532 0130 00 bitte", "IBAN [IBAN] bitte"),
+    ("gb82west12345698765432", "[IBAN]"),
+    ("ES77 1234-1234-16 1234567890", "[IBAN]"),
+    ("DE89370400440532013000 GB82WEST12345698765432", "[IBAN] [IBAN]"),
+    # SSN
+    ("078-05-1120", "[SSN]"),
+    ("his social security number is 078051120", "his social security number is [SSN]"),
+    ("SSN: 078-051121", "SSN: [SSN]"),
+    ("john@acme.com123-45-6789", "[EMAIL][SSN]"),
+    # CPF
+    ("CPF 111.444.777-35 ou 11144477735", "CPF [CPF] ou [CPF]"),
+    ("111444777-35", "[CPF]"),
+    # CN_ID
+    ("身份证11010519491231002X。", "身份证[CN_ID]。"),
+    ("440401 19580101 000x", "[CN_ID]"),
+    ("810000199408230021", "[CN_ID]"),
+    ("610104620927690", "[CN_ID]"),
+]
+
+NOT_FOUND = [
+    "info@presidio.", "hello-world @ here", "look at img/logo@2x.png", "pip install pkg@1.2.3", "@handle",
+    "4012-8888-8888-1882", "my card is 36168002586008", "1748503543012", "3.4111111111111111",
+    "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "550e8400-e29b-41d4-a716-446655440000", "a4111111111111111f", "0x4111111111111111",
+    "AT61 1904 A002 3457 3201", "DE89370400440532013001", "is 20 years since we were here in 2004 12 34 56",
+    "000-12-3456", "666-12-3456", "901-12-3456", "123-00-4567", "123-45-0000", "693-09.4444", "078051121",
+    "12-123-45-6789-1", "231.002.999-00", "11111111111", "440308199902301512", "11010519491231002Y",
+    "2023-01-05 10:30:45", "call me about 2023-05-06 10", "call 05/06/2023", "call 1.234.567",
+    "on 5.10.2023 14.30-16.00", "07805-1121", "invoice 1234567", "12345678", "phone 2, 1234567 units sold",
+    "version 10.0.19041.1110",
+    "lat 52.5200066, lon 13.404954", "1,234,567.89 EUR", "ISBN 978-3-16-148410-0", "order 555-0132",
+]  # fmt: skip
+
+ORDINARY = [
+    "这家餐厅的服务非常好，菜品味道也很棒，环境舒适，2023年5月6日消费了1280元（含税）。下次还会带朋友一起来！",
+    "Доставка 12.05.2023 снова опоздала на 3 дня, заказ № 1234567, и никто не мог сказать, когда придёт посылка.",
+    "الخدمة ممتازة والتوصيل سريع، طلبت ٣ قطع بسعر ١٢٥٠ ريال في ٢٠٢٣/٠٥/٠٦ وسأطلب مرة أخرى.",
+    "डिलीवरी फिर से 15 दिन देर से हुई और दुकान में कोई नहीं बता सका कि पार्सल कब आएगा, कीमत ₹१२,५०० थी।",
+    "บริการดีมาก ราคา 1,250 บาท สั่งเมื่อ 12/05/2566 เวลา 14.30 น.",
+    "배송이 3일 늦었지만 품질은 좋아요. 가격은 12,500원, 주문번호 20230506-1234.",
+    "商品の品質はとても良いです。２０２３年５月６日に１２，５００円で購入しました。",
+    "Die Qualität ist größer als erwartet – 1.234,56 € am 05.10.2023 um 14:30 Uhr, Aktenzeichen 12 O 345/22.",
+    "I love it 😀👨‍👩‍👧 5/5, bought 12 of them for 1,499.00 in 2023!",
+]
+
+
+@pytest.mark.parametrize(("text", "redacted"), FOUND)
+def test_found(any_redactor: Redactor, text: str, redacted: str) -> None:
+    assert any_redactor.redact_text(text).value == redacted
+
+
+@pytest.mark.parametrize("text", NOT_FOUND + ORDINARY)
+def test_left_alone(any_redactor: Redactor, text: str) -> None:
+    result = any_redactor.redact_text(text)
+    assert result.value is text
+    assert result.counts == {}
+
+
+def test_counts_are_the_placeholders(redactor: Redactor) -> None:
+    result = redactor.redact_text("a@x.com, b@y.net, 4111 1111 1111 1111 and [EMAIL]")
+    assert result.counts == {"EMAIL": 2, "CARD": 1}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize("entity_type", CANARIES)
+def test_disguises(any_redactor: Redactor, entity_type: str, disguise: str) -> None:
+    for value in CANARIES[entity_type]:
+        text = f"see {DISGUISES[disguise](value)} there"
+        assert any_redactor.redact_text(text).value == f"see [{entity_type}] there"
+
+
+def test_invisible_characters_go_with_what_they_disguise(redactor: Redactor) -> None:
+    assert redactor.redact_text("x 4111\u200b111111111111\u200b y").value == "x [CARD] y"
+
+
+def test_every_entity_type_has_canaries_and_field_names() -> None:
+    assert set(CANARIES) == set(ENTITY_TYPES)
+    assert set(ALIASES) == {*ENTITY_TYPES, "DATA_SUBJECT"}
+
+
+def test_rows_have_names_of_their_own_and_are_listed_by_score() -> None:
+    names = [row.name for row in RECOGNIZERS]
+    assert len(set(names)) == len(names)
+    scores = [row.score for row in RECOGNIZERS]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_strong_row_verifies() -> None:
+    assert [row.name for row in RECOGNIZERS if isinstance(row, Number) and row.strong and row.verify is None] == []
+
+
+def test_the_digest_covers_rows_and_field_names() -> None:
+    assert rules_digest(ALIASES) != rules_digest({**ALIASES, "EMAIL": ()})
+    assert Redactor().policy == f"core-1/{rules_digest(ALIASES)[:12]}"
+
+
+def overlaps(found: Any, start: int, end: int) -> bool:
+    return bool(found.start < end and start < found.end)
+
+
+def test_recall_and_precision_on_the_labelled_corpus(labelled: Labelled) -> None:
+    hits: Counter[str] = Counter()
+    labels: Counter[str] = Counter()
+    spurious: Counter[str] = Counter()
+    for line in labelled("corpus_dev"):
+        spans = DETECTOR.find(line["text"])
+        for start, end, entity_type in line["entities"]:
+            labels[entity_type] += 1
+            hits[entity_type] += any(span.entity_type == entity_type and overlaps(span, start, end) for span in spans)
+        for span in spans:
+            spurious[span.entity_type] += not any(overlaps(span, start, end) for start, end, _ in line["entities"])
+    recall = {entity_type: hits[entity_type] / count for entity_type, count in labels.items()}
+    assert set(recall) == {"CARD", "EMAIL", "IBAN", "PHONE", "SSN"}
+    assert min(recall.values()) >= 0.98
+    # The one spurious find is "Suspicious token 123 45 6789", written as Presidio's cases write a number to be found.
+    assert +spurious == {"SSN": 1}
+
+
+def test_cases_of_presidios_own_recognizers(labelled: Labelled) -> None:
+    """Of 396 cases four differ, on purpose: see docs/privacy.md."""
+    different = []
+    for case in labelled("presidio_cases"):
+        found = [
+            [span.start, span.end] for span in DETECTOR.find(case["text"]) if span.entity_type == case["entity_type"]
+        ]
+        if found != case["spans"]:
+            different.append(case["text"])
+    assert different == [
+        "LV80 bANK 0000 4351 9500 1",
+        "078-051121 07805-1121",
+        "078051121",
+        "try one of these phones 052 5552606 074-7111234",
+    ]
+
+
+ENTITY_TYPE_OF = {
+    "brutils.cpf": "CPF", "stdnum.br.cpf": "CPF", "id_validator.cn": "CN_ID", "stdnum.cn.ric": "CN_ID",
+    "stdnum.us.ssn": "SSN", "stdnum.iban": "IBAN",
+}  # fmt: skip
+JUDGED_OTHERWISE = {
+    "990426199112010074": "an area code is never a veto",
+    "042103594": "nine bare digits need a word or a field name",
+    "078-05-1120": "never issued, but known as a number of a person",
+}
+
+
+def test_published_identifiers(labelled: Labelled) -> None:
+    for line in labelled("identifiers"):
+        if line["kind"] in ENTITY_TYPE_OF:
+            found = ENTITY_TYPE_OF[line["kind"]] in {span.entity_type for span in DETECTOR.find(line["value"])}
+            assert (found is line["valid"]) is (line["value"] not in JUDGED_OTHERWISE), line
