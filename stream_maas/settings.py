@@ -99,6 +99,10 @@ class WorkerConfig:
             "the broker aborts a silent worker's transaction after this; it holds back read_committed readers so long"
         ),
     )
+    compression: Literal["none", "snappy", "lz4", "zstd"] = field(
+        default="snappy",
+        metadata=_help("of what is written; snappy costs less CPU than sending the bytes it saves"),
+    )
     fetch_max_wait_ms: int = field(default=50, metadata=_help("how long a broker may hold an empty fetch"))
     fetch_max_bytes: int = field(default=1 << 20, metadata=_help("per partition and fetch"))
     chunk_max_records: int = field(default=256, metadata=_help("records served in one go"))

@@ -94,11 +94,18 @@ class Publisher:
         topics: OutputTopics,
         consumer: Callable[[], Consumer],
         commit_interval_ms: int,
+        compression: str,
         on_commit: OnCommit,
         on_failure: Callable[[str], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
-        self._connection = dict(connection)
+        self._common = {
+            **connection,
+            "acks": "all",
+            "compression_type": None if compression == "none" else compression,
+            "max_batch_size": BATCH_BYTES,
+            "max_request_size": 8 * BATCH_BYTES,
+        }
         self._topics = topics
         self._consumer = consumer
         self._interval_s = commit_interval_ms / 1000
@@ -284,13 +291,10 @@ class TransactionalPublisher(Publisher):
 
     async def _new_producer(self) -> FencedProducer:
         producer = FencedProducer(
-            **self._connection,
+            **self._common,
             client_id=self._transactional_id,
-            acks="all",
             transactional_id=self._transactional_id,
             transaction_timeout_ms=self._transaction_timeout_ms,
-            max_batch_size=BATCH_BYTES,
-            max_request_size=8 * BATCH_BYTES,
             retry_backoff_ms=10,
         )
         await producer.start()
@@ -316,12 +320,9 @@ class PlainPublisher(Publisher):
 
     async def _new_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            **self._connection,
+            **self._common,
             client_id=self._instance,
-            acks="all",
             enable_idempotence=self._idempotence,
-            max_batch_size=BATCH_BYTES,
-            max_request_size=8 * BATCH_BYTES,
             retry_backoff_ms=10 if self._idempotence else 100,
         )
         await producer.start()
