@@ -13,16 +13,15 @@ Three things make "until the end" harder than it sounds (KIP-98):
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from stream_maas.errors import BrokerError, TopicsError
-from stream_maas.kafka import connection, describe_topics
+from stream_maas.kafka.reading import partitions_of, reader
 from stream_maas.records import KafkaRecord
 from stream_maas.settings import KafkaConfig
 
@@ -73,8 +72,10 @@ async def read_chunks(
     waiting: Callable[[int], None] | None = None,
 ) -> AsyncGenerator[Sequence[KafkaRecord], None]:
     """Like `read`, a fetched chunk of one partition at a time (never empty)."""
-    partitions = await _partitions(kafka, topic)
-    async with _consumer(kafka) as consumer:
+    partitions = (await partitions_of(kafka, topic))[topic]
+    # A position that is not in the log is an error: jumping anywhere else would hide that records are missing.
+    options = {"fetch_max_wait_ms": _FETCH_MAX_WAIT_MS, "partition_fetch_bytes": _PARTITION_FETCH_BYTES}
+    async with reader(kafka, when_lost="none", **options) as consumer, _errors_named(kafka):
         consumer.assign(partitions)
         await _seek(consumer, partitions, from_beginning, last, offsets or {})
         unread, ends = set(partitions), dict[TopicPartition, int]()
@@ -95,36 +96,18 @@ async def read_chunks(
 
 
 @asynccontextmanager
-async def _consumer(kafka: KafkaConfig) -> AsyncIterator[Any]:
-    consumer = AIOKafkaConsumer(
-        **connection(kafka),
-        enable_auto_commit=False,
-        # A position that is not in the log is an error: jumping anywhere else would hide that records are missing.
-        auto_offset_reset="none",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
-        max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
-    )
+async def _errors_named(kafka: KafkaConfig) -> AsyncIterator[None]:
     try:
-        await consumer.start()
-        # aiokafka 0.14 cannot stop a consumer in the very tick in which it was started.
-        await asyncio.sleep(0)
-        yield consumer
+        yield
     except OffsetOutOfRangeError as error:
-        raise TopicsError(_missing(error)) from error
+        places = ", ".join(f"{tp.topic}:{tp.partition}:{offset}" for tp, offset in error.args[0].items())
+        raise TopicsError(
+            f"{places}: not in the log, never written or deleted by retention; next: read from the beginning"
+        ) from error
     except KafkaError as error:
-        raise BrokerError(_explain(error)) from error
-    finally:
-        await consumer.stop()
-
-
-async def _partitions(kafka: KafkaConfig, topic: str) -> list[TopicPartition]:
-    found = (await describe_topics(kafka, [topic])).get(topic)
-    if found is None:
-        raise TopicsError(f"topic {topic}: does not exist; next: `stream-maas topics create`, or check --prefix")
-    if found.forbidden:
-        raise TopicsError(f"topic {topic}: this user may not read it; next: grant Read, see deploy/acls.sh")
-    return [TopicPartition(topic, number) for number in range(found.partitions)]
+        raise BrokerError(
+            f"broker {kafka.bootstrap}: reading failed with {type(error).__name__}; next: `stream-maas doctor`"
+        ) from error
 
 
 async def _seek(
@@ -144,12 +127,3 @@ async def _seek(
     for tp in partitions:
         if tp.partition in offsets:
             consumer.seek(tp, offsets[tp.partition])
-
-
-def _missing(error: OffsetOutOfRangeError) -> str:
-    places = ", ".join(f"{tp.topic}:{tp.partition}:{offset}" for tp, offset in error.args[0].items())
-    return f"{places}: not in the log, never written or deleted by retention; next: read from the beginning"
-
-
-def _explain(error: KafkaError) -> str:
-    return f"reading failed with {type(error).__name__}; next: `stream-maas doctor` checks broker, topics and rights"

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stream_maas.errors import SettingsError, StreamMaasError
+from stream_maas.errors import SettingsError, StreamMaasError, TopicsError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -74,9 +74,14 @@ T = TypeVar("T")
 
 def load_settings(config_file: str | None, overrides: Mapping[str, Any]) -> Settings:
     """Settings with the command line on top: {"kafka.bootstrap": ...}; None overrides nothing."""
-    from stream_maas import settings
+    from stream_maas import settings, topics
 
-    return settings.load(overrides, config_file=config_file)
+    loaded = settings.load(overrides, config_file=config_file)
+    try:
+        topics.table(loaded.topics.prefix, loaded.topics.lanes)
+    except TopicsError as error:  # a name that cannot be one: that is wrong use, whatever the cluster has
+        raise SettingsError(str(error)) from error
+    return loaded
 
 
 def kafka_settings(

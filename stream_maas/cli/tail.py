@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,8 +14,9 @@ import typer
 from stream_maas.cli.common import Bootstrap, ConfigFile, Json, Output, Prefix, kafka_settings, run_async, usage_error
 
 if TYPE_CHECKING:
-    from stream_maas.records import KafkaRecord
+    from stream_maas.records import KafkaRecord, Prediction, Rejection, Request
     from stream_maas.settings import Settings
+    from stream_maas.wire import AuditEvent
 
 
 def tail(
@@ -139,50 +140,70 @@ def _text(name: str, data: bytes | None) -> dict[str, str | None]:
 
 
 def line(record: KafkaRecord) -> str:
-    """One line for people: when, where, and the gist of the value."""
-    moment = datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+    """One line for people: when, where, and the gist of the value. Whatever a record holds, it stays one line, and
+    nothing in it reaches the terminal as a control sequence."""
+    moment = datetime.fromtimestamp(max(record.timestamp, 0) / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+    text = f"{moment}  {record.partition}:{record.offset:<6} {gist(record)}"
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def gist(record: KafkaRecord) -> str:
+    """The story of a record in a few words, whichever of our topics it comes from."""
+    from stream_maas import wire
+    from stream_maas.errors import RequestError
+
+    readers: tuple[Callable[[], str], ...] = (
+        lambda: _answer_gist(wire.decode_answer(record.value or b"")),
+        lambda: _audit_gist(wire.decode_audit(record.value or b"")),
+        lambda: _request_gist(wire.decode_request(record)),
+    )
+    for reader in readers:
+        try:
+            return reader()
+        except RequestError:
+            continue
     value = parse(record.value)
-    text = gist(value) if isinstance(value, Mapping) else f"{len(record.value or b'')} bytes"
-    return f"{moment}  {record.partition}:{record.offset:<6} {text}"
+    if isinstance(value, Mapping):
+        return "  ".join(f"{name}={_short(member)}" for name, member in value.items())
+    return "no value (a tombstone)" if record.value is None else f"{len(record.value)} bytes"
 
 
-def gist(value: Mapping[str, Any]) -> str:
-    """The story of one value in a few words, whichever of our topics it comes from."""
-    if "specversion" in value and isinstance(value.get("data"), Mapping):
-        return _audit_gist(value["data"])
-    if "outputs" in value and "inputs" not in value:
-        return _prediction_gist(value)
-    if "code" in value and "retryable" in value:
-        again = "retryable" if value["retryable"] else "final"
-        return f"rejection   {value.get('id')}  {value['code']}: {value.get('message')} ({again})"
-    if "inputs" in value:
-        model = value.get("model_name", "(default model)")
-        return f"request     {value.get('id', '(no id)')}  {model}, {len(value['inputs'])} input tensors"
-    return "  ".join(f"{name}={_short(member)}" for name, member in value.items())
+def _answer_gist(answer: Prediction | Rejection) -> str:
+    from stream_maas.records import Rejection
+
+    if isinstance(answer, Rejection):
+        again = "retryable" if answer.retryable else "final"
+        return f"rejection   {answer.id}  {answer.code}: {answer.message} ({again})"
+    outputs = {tensor.name: tensor.data for tensor in answer.outputs}
+    parts = ["prediction ", answer.id]
+    if "label" in outputs:
+        parts.append(_short(outputs.pop("label")))
+    parts += [f"{name}={_short(data)}" for name, data in outputs.items()]
+    parts.append(f"{answer.model.name} {answer.model.version}")
+    if answer.redactions:
+        parts.append(_counts(answer.redactions))
+    return "  ".join(parts)
 
 
-def _prediction_gist(value: Mapping[str, Any]) -> str:
-    outputs = {tensor.get("name"): tensor.get("data") for tensor in value["outputs"]}
-    label = outputs.pop("label", None)
-    said = "" if label is None else f"{_short(label)}  "
-    parameters = value.get("parameters", {})
-    redacted = f"  {parameters['redactions']} redactions" if parameters.get("redactions") else ""
-    numbers = "  ".join(f"{name}={_short(data)}" for name, data in outputs.items())
-    model = f"{value.get('model_name')} {value.get('model_version')}"
-    return f"prediction  {value.get('id')}  {said}{numbers}  {model}{redacted}"
+def _audit_gist(event: AuditEvent) -> str:
+    decision = event.decision
+    parts = ["audit      ", decision.request_id, decision.code or decision.status]
+    if decision.label is not None:
+        parts.append(f"{decision.label} {(decision.score_ppm or 0) / 1_000_000:.3f}")
+    if decision.model is not None:
+        parts.append(f"{decision.model.name} {decision.model.version}")
+    if decision.redactions:
+        parts.append(_counts(decision.redactions))
+    return "  ".join([*parts, f"of {event.id}"])
 
 
-def _audit_gist(data: Mapping[str, Any]) -> str:
-    request, model, output = data.get("request", {}), data.get("model", {}), data.get("output", {})
-    parts = [f"audit       {request.get('id')}", data.get("code") or data.get("status")]
-    if "label" in output:
-        parts.append(f"{output['label']} {output.get('score_ppm', 0) / 1_000_000:.3f}")
-    if model:
-        parts.append(f"{model.get('name')} {model.get('version')}")
-    if counts := data.get("redaction", {}).get("counts"):
-        parts.append("redacted " + ", ".join(f"{entity} {count}" for entity, count in counts.items()))
-    parts.append(f"from {request.get('topic')}:{request.get('partition')}:{request.get('offset')}")
-    return "  ".join(str(part) for part in parts)
+def _request_gist(request: Request) -> str:
+    tensors = ", ".join(f"{tensor.name} {tensor.datatype}{list(tensor.shape)}" for tensor in request.inputs)
+    return f"request     {request.id}  {request.model_name or '(default model)'}  {tensors}"
+
+
+def _counts(redactions: Mapping[str, int]) -> str:
+    return "redacted " + ", ".join(f"{entity} {count}" for entity, count in redactions.items())
 
 
 def _short(member: Any) -> str:

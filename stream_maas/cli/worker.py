@@ -79,8 +79,6 @@ def worker(
 
     Example: stream-maas worker --models ./models --instance worker-0
     """
-    from stream_maas.worker import run_worker
-
     if more_models and not models:
         usage_error(f"unexpected argument; write --models {more_models[0]}")
     named = [*(models or ()), *(more_models or ())]
@@ -98,6 +96,7 @@ def worker(
         },
     )
     output = Output(as_json=as_json)
+    from stream_maas.worker import run_worker
 
     def ready(facts: Mapping[str, Any]) -> None:
         document = {"status": "ready", **facts}

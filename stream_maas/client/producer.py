@@ -12,8 +12,6 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    KafkaConnectionError,
-    KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
@@ -22,7 +20,7 @@ from aiokafka.errors import (
 )
 
 from stream_maas.errors import BrokerError, TooLargeError
-from stream_maas.kafka import connection
+from stream_maas.kafka import connection, probe
 from stream_maas.settings import KafkaConfig
 
 # aiokafka counts sequence numbers per partition past 2**31, which the protocol does not have (it wraps to 0).
@@ -30,6 +28,7 @@ _RECORDS_PER_PRODUCER = 1 << 30
 # aiokafka sends one batch per partition and broker round trip: large batches are what makes it fast.
 _BATCH_BYTES = 256 << 10
 _MAX_REQUEST_BYTES = 4 << 20
+_STOP_S = 10.0
 # After these aiokafka's producer never sends again (aiokafka#1017).
 _SPENT = (OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId)
 
@@ -45,21 +44,23 @@ class RequestProducer:
         self.idempotent = False
 
     async def start(self) -> None:
-        """Connect. Raises aiokafka's errors; nothing is left open then."""
-        try:
-            self._producer = await self._new(idempotent=True)
-            self.idempotent = True
-        except KafkaConnectionError:
-            raise
-        except KafkaError:  # the broker has no idempotence, or does not allow it to us
-            self._producer = await self._new(idempotent=False)
+        """Connect. Raises `BrokerError` or aiokafka's errors; nothing is left open then."""
+        self.idempotent = (await probe(self._kafka)).idempotence
+        self._producer = await self._new(idempotent=self.idempotent)
 
     async def stop(self) -> None:
-        """Send what is buffered, then close."""
+        """Send what is buffered, then close; what no broker takes within `_STOP_S` is given up."""
         if self._renewal is not None:
+            self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
-        if self._producer is not None:
-            await self._producer.stop()
+        if self._producer is None:
+            return
+        stopping = asyncio.create_task(self._producer.stop())
+        await asyncio.wait([stopping], timeout=_STOP_S)
+        if not stopping.done():
+            # An idempotent producer never gives a batch up; without its sender task it has nothing to wait for.
+            self._producer._sender.sender_task.cancel()
+        await stopping
 
     async def send(
         self, value: bytes, key: bytes | None, headers: Sequence[tuple[str, bytes]], *, patience_s: float
@@ -123,6 +124,7 @@ class RequestProducer:
         )
         try:
             await producer.start()
+            await producer.partitions_for(self._topic)  # else the first send would have to wait for it
         except BaseException:
             await producer.stop()
             raise

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import string
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_maas import records, topics, wire
 from stream_maas.client.answers import Call, Prediction, Result, decode, encode
 from stream_maas.client.matching import Answers, Pending
 from stream_maas.client.producer import RequestProducer
-from stream_maas.errors import BrokerError, RequestError, StreamMaasError, TopicsError
-from stream_maas.kafka import connection, describe_topics
+from stream_maas.errors import BrokerError, RequestError, StreamMaasError
+from stream_maas.kafka.reading import partitions_of, start_reader, stop_reader
 from stream_maas.settings import KafkaConfig, load
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -80,8 +79,8 @@ class Client:
     async def start(self) -> None:
         """Connect and stand at the end of the results. Raises `BrokerError` or `TopicsError`."""
         try:
-            partitions = await _partitions(self._kafka, self._results, also=self._requests)
-            self._consumer = await _results_consumer(self._kafka)
+            partitions = (await partitions_of(self._kafka, self._requests, self._results))[self._results]
+            self._consumer = await self._new_reader()
             self._consumer.assign(partitions)
             await self._consumer.seek_to_end(*partitions)
             self._started_at = {tp: await self._consumer.position(tp) for tp in partitions}
@@ -107,7 +106,7 @@ class Client:
             self._answers.fail(self._broken)
             if self._consumer is not None:
                 consumer, self._consumer = self._consumer, None
-                await consumer.stop()
+                await stop_reader(consumer)
 
     # Calls --------------------------------------------------------------------------------------------------------
 
@@ -230,7 +229,7 @@ class Client:
 
         It has a reader of its own: taking them slowly delays no call. Records that are no answers are passed over.
         """
-        consumer = await _results_consumer(self._kafka)
+        consumer = await self._new_reader()
         try:
             consumer.assign(list(self._started_at))
             for tp, offset in self._started_at.items():
@@ -247,7 +246,7 @@ class Client:
         except KafkaError as error:
             raise broker_error(self._kafka, error) from error
         finally:
-            await consumer.stop()
+            await stop_reader(consumer)
 
     # Sending ------------------------------------------------------------------------------------------------------
 
@@ -277,6 +276,10 @@ class Client:
 
     # Reading ------------------------------------------------------------------------------------------------------
 
+    async def _new_reader(self) -> Any:
+        # Positions are only lost when retention has overtaken this reader: then the oldest that is left comes next.
+        return await start_reader(self._kafka, when_lost="earliest", fetch_max_wait_ms=_FETCH_MAX_WAIT_MS)
+
     async def _read(self) -> None:
         try:
             while True:
@@ -294,7 +297,7 @@ class Client:
             self._growing = asyncio.create_task(self._assign_new_partitions())
 
     async def _assign_new_partitions(self) -> None:
-        partitions = await _partitions(self._kafka, self._results)
+        partitions = (await partitions_of(self._kafka, self._results))[self._results]
         new = [tp for tp in partitions if tp not in self._started_at]
         if new:
             positions = {tp: await self._consumer.position(tp) for tp in self._started_at}
@@ -305,43 +308,13 @@ class Client:
             self._started_at |= dict.fromkeys(new, 0)
 
 
-async def _results_consumer(kafka: KafkaConfig) -> Any:
-    consumer = AIOKafkaConsumer(
-        **connection(kafka),
-        enable_auto_commit=False,
-        # Only used when retention has deleted what was not read yet: then the oldest that is left comes next.
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
-    )
-    try:
-        await consumer.start()
-    except KafkaError as error:
-        await consumer.stop()
-        raise broker_error(kafka, error) from error
-    # aiokafka 0.14 cannot stop a consumer in the very tick in which it was started.
-    await asyncio.sleep(0)
-    return consumer
-
-
-async def _partitions(kafka: KafkaConfig, topic: str, also: str | None = None) -> list[TopicPartition]:
-    """Partitions of `topic`. Raises `TopicsError` when it, or `also`, cannot be used."""
-    names = [name for name in (also, topic) if name is not None]
-    found = await describe_topics(kafka, names)
-    for name in names:
-        if name not in found:
-            raise TopicsError(f"topic {name}: does not exist; next: `stream-maas topics create`, or check the prefix")
-        if found[name].forbidden:
-            raise TopicsError(
-                f"topic {name}: this user may not use it; next: grant the client's rights, see deploy/acls.sh"
-            )
-    return [TopicPartition(topic, number) for number in range(found[topic].partitions)]
+_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 
 def new_id() -> str:
-    """A random request id of letters only (119 bits): no recognizer of card, phone or account numbers can ever
-    take it for personal data, as happens to ids with digits."""
-    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(25))
+    """A random request id, 128 bits in 32 letters. No digits: a recognizer of card, phone or account numbers could
+    take them for personal data, and the answer would come back with another id."""
+    return secrets.token_hex(16).translate(_LETTERS)
 
 
 def broker_error(kafka: KafkaConfig, error: BaseException) -> StreamMaasError:

@@ -142,7 +142,8 @@ def test_tail_prints_what_the_topic_holds(served: tuple[str, ...]) -> None:
 
 
 def test_tail_into_a_closed_pipe_ends_quietly(served: tuple[str, ...]) -> None:
-    program = " ".join(command("tail", "results", "--from-beginning", *served)) + " | head -n 1"
+    assert send(served, *[b'{"text": "lovely"}'] * 50).returncode == 0
+    program = " ".join(command("tail", "results", "--from-beginning", "--until-end", *served)) + " | head -n 1"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
