@@ -59,6 +59,9 @@ def _module(module: str, *options: str) -> Callable[[Run], Sequence[str]]:
 
 
 BARE = Contender("bare", "bare loop", _module("benchmarks.bare_loop"), audits=False)
+CEILING = Contender(
+    "ceiling", "bare loop, worker's featuriser", _module("benchmarks.bare_loop", "--terms", "worker"), audits=False
+)
 AT_LEAST_ONCE = Contender("at-least-once", "worker, at-least-once", _worker("at-least-once"))
 EXACTLY_ONCE = Contender("exactly-once", "worker, exactly-once", _worker("exactly-once"))
 

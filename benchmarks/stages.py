@@ -62,7 +62,7 @@ def make_service(model: Path) -> pipeline.Service:
         redactor=Redactor(RedactionConfig()),
         catalog=catalog,
         limits=Limits(),
-        writer=writer,
+        audit=wire.AuditEncoder(writer),
         source=wire.service_source("stream-maas"),
         digest_key=b"k" * 32,
     )
@@ -88,7 +88,7 @@ def stages_of(service: pipeline.Service) -> list[Stage]:
         Stage("prepare row", type(model), "prepare"),
         Stage("infer", type(model), "run"),
         Stage("encode result and its digest", wire, "encode_prediction_and_digest"),
-        Stage("encode audit event", wire, "encode_audit"),
+        Stage("encode audit event", type(service.audit), "encode"),
         Stage("digest of input", pipeline, "_input_digest"),
         Stage("headers of result", wire, "answer_headers"),
     ]
