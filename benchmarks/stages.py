@@ -28,9 +28,12 @@ from stream_maas.inference.config import RuntimeConfig
 from stream_maas.privacy import Redactor
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.records import Answered, InputRecord, Writer
+from stream_maas.settings import WorkerConfig
 
 CHUNK_ROWS = 256
 REPEATS = 25
+CODECS = {"none": 0, "snappy": 2, "lz4": 3, "zstd": 4}
+"""Attribute bits of a record batch (Kafka protocol, record batch format)."""
 _NOW_US = 1_800_000_000_000_000
 
 
@@ -144,7 +147,7 @@ def _fill(answered: Answered) -> None:
     """What the publisher does with the rows before they go to the network."""
     for rows in (answered.audits, answered.results, answered.dead_letters):
         batch = DefaultRecordBatchBuilder(
-            magic=2, compression_type=0, is_transactional=1, producer_id=1, producer_epoch=0, base_sequence=0,
+            magic=2, compression_type=CODECS[WorkerConfig().compression], is_transactional=1, producer_id=1, producer_epoch=0, base_sequence=0,
             batch_size=1 << 20,
         )  # fmt: skip
         for offset, row in enumerate(rows):
