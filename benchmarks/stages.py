@@ -147,8 +147,8 @@ def _fill(answered: Answered) -> None:
     """What the publisher does with the rows before they go to the network."""
     for rows in (answered.audits, answered.results, answered.dead_letters):
         batch = DefaultRecordBatchBuilder(
-            magic=2, compression_type=CODECS[WorkerConfig().compression], is_transactional=1, producer_id=1, producer_epoch=0, base_sequence=0,
-            batch_size=1 << 20,
+            magic=2, compression_type=CODECS[WorkerConfig().compression], is_transactional=1, producer_id=1,
+            producer_epoch=0, base_sequence=0, batch_size=1 << 20,
         )  # fmt: skip
         for offset, row in enumerate(rows):
             batch.append(offset, timestamp=_NOW_US // 1000, key=row.key, value=row.value, headers=row.headers)
