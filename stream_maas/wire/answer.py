@@ -88,8 +88,8 @@ def decode_answer(value: bytes) -> Prediction | Rejection:
     """
     try:
         if _is_prediction(value):
-            return _prediction(strict.read_tolerantly(value, _PREDICTION_DECODER))
-        return _rejection(strict.read_tolerantly(value, _REJECTION_DECODER))
+            return strict.read_tolerantly(value, _PREDICTION_DECODER, _prediction)
+        return strict.read_tolerantly(value, _REJECTION_DECODER, _rejection)
     except InvalidInputError as error:
         raise UndecodableError(str(error)) from None
 
@@ -223,8 +223,6 @@ def _text(parameters: Mapping[str, object], name: str) -> str:
 
 def _count(parameters: Mapping[str, object], name: str, lowest: int = 0) -> int:
     value = parameters.get(name)
-    if type(value) is float and value.is_integer():
-        value = int(value)
     if type(value) is not int or not lowest <= value <= MAX_SAFE_INTEGER:
         raise InvalidInputError(f"parameters.{_known_name(name)}: expected an integer of at least {lowest}")
     return value

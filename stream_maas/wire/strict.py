@@ -66,14 +66,14 @@ def read(value: bytes, decoder: msgspec.json.Decoder[T], build: Build[T, B]) -> 
         raise InvalidInputError(_TOO_DEEP) from None
 
 
-def read_tolerantly(value: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode without looking for repeated keys, for readers that pass over members they do not know."""
+def read_tolerantly(value: bytes, decoder: msgspec.json.Decoder[T], build: Callable[[T], B]) -> B:
+    """`read` without looking for repeated keys, for readers that pass over members they do not know."""
     try:
-        return decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return build(decoder.decode(value))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RequestError):
         pass
     try:
-        return _convert(value, decoder, dict)
+        return build(_convert(value, decoder, dict))
     except RecursionError:
         raise InvalidInputError(_TOO_DEEP) from None
 

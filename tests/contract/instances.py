@@ -90,7 +90,7 @@ def _arrays(draw: st.DrawFn, root: dict[str, Any], node: dict[str, Any], level: 
     items = draw(st.sampled_from([branch["items"] for branch in (node, *node.get("anyOf", [])) if "items" in branch]))
     if "if" in items:  # one branch for all: arrays hold either scalars or arrays
         items = draw(st.sampled_from([items["else"], items["else"], items["then"]]))
-    longest = min(node.get("maxItems", 3), 0 if level > 12 else 3)
+    longest = min(node.get("maxItems", 3), 3 if level < 4 else 1 if level < 13 else 0)
     shortest = min(node.get("minItems", 0), longest)
     return draw(st.lists(instances(root, items, level + 1), min_size=shortest, max_size=longest))
 

@@ -158,6 +158,14 @@ def changed(value: bytes, path: tuple[str, ...], new: Any) -> bytes:
     return json.dumps(document).encode()
 
 
+def test_integral_floats_are_integers_as_in_json_schema() -> None:
+    prediction = Prediction("r", MODEL, (Tensor("x", "INT8", (1,), [1]),), {"CARD": 2}, timings=Timings(3))
+    value = wire.encode_prediction(prediction)
+    floats = value.replace(b"[1]", b"[1.0]").replace(b'CARD":2', b'CARD":2.0').replace(b'queue_us":3', b'queue_us":3e0')
+    assert len(floats) == len(value) + 4 * 2
+    assert wire.decode_answer(floats) == prediction
+
+
 def test_a_later_version_may_say_more() -> None:
     value = wire.encode_prediction(PREDICTION)
     for path in (("news",), ("parameters", "news")):
