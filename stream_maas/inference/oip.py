@@ -123,8 +123,7 @@ def _finite(values: Sequence[Any], dtype: np.dtype[Any], datatype: str, place: s
 
 
 def _unnest(values: Sequence[Any], shape: Sequence[int], place: str) -> Sequence[Any]:
-    if len(values) != shape[0]:
-        raise InvalidInputError(f"{place}.data: {len(values)} rows, the shape asks for {shape[0]}")
+    """One level for each dimension but the first, whose size the caller's count decides."""
     for size in shape[1:]:
         if not all(isinstance(item, list | tuple) and len(item) == size for item in values):
             raise InvalidInputError(f"{place}.data: not nested as the shape says")

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import yaml
 
 from stream_maas.errors import BundleError
 from stream_maas.inference import RuntimeConfig, check, describe, load_bundle
-from stream_maas.inference.bundle import sha256_file
+from stream_maas.inference.bundle import Manifest, sha256_file
 from stream_maas.inference.catalog import DEFAULT_BUNDLE
 from tests.unit.inference.conftest import Bundles
 from tests.unit.inference.graphs import read_manifest, spec, write_manifest
@@ -198,3 +200,11 @@ def test_describe_is_json_and_leaves_nothing_out() -> None:
         (DEFAULT_BUNDLE / name).stat().st_size for name in ("model.onnx", "vocabulary.txt", "MODEL_CARD.md")
     )
     assert described["inputs"] == [spec("text", "BYTES", -1, description="UTF-8 texts, one per row")]
+
+
+def test_the_documented_example_is_a_manifest() -> None:
+    """docs/models.md shows all fields; of what it says, only the abridged digests are wrong."""
+    document = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(document.split("```yaml\n")[1].split("```")[0])
+    manifest = msgspec.convert(example, Manifest)
+    assert set(example) == set(manifest.__struct_fields__)

@@ -86,7 +86,6 @@ def test_it_has_learnt_something(sentiment: Model, text: str, label: str) -> Non
     assert answer.score_ppm == round(max(output(answer, "probabilities").data) * 1_000_000) > 600_000
 
 
-@settings(max_examples=150)
 @given(text=texts)
 def test_the_probability_is_scikit_learns(sentiment: Model, oracle: Any, text: str) -> None:
     (answer,) = ask(sentiment, text_request(text))
@@ -95,7 +94,7 @@ def test_the_probability_is_scikit_learns(sentiment: Model, oracle: Any, text: s
     assert abs(negative + positive - 1) < 1e-6
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(batch=st.lists(texts, min_size=1, max_size=40))
 def test_a_score_is_the_same_bits_in_any_company(sentiment: Model, batch: list[str]) -> None:
     alone = [bits(ask(sentiment, text_request(text))[0]) for text in batch]
@@ -132,7 +131,6 @@ def test_a_column_of_texts_is_accepted(sentiment: Model) -> None:
     assert output(ask(sentiment, column)[0], "label").data == ["positive", "negative"]
 
 
-@settings(max_examples=60)
 @given(text=texts)
 def test_reasons_add_up_and_name_terms_of_the_text_only(sentiment: Model, text: str) -> None:
     (answer,) = ask(sentiment, text_request(text, explain=True))
