@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_maas.errors import ServiceError
-from stream_maas.inference import Catalog, RuntimeConfig, check, train_sentiment_lite
+from stream_maas.inference import Catalog, RuntimeConfig, check, load_bundle, train_sentiment_lite
+from stream_maas.inference.catalog import DEFAULT_BUNDLE
+from stream_maas.inference.train.card import model_card
 from stream_maas.inference.train.corpus import DOMAINS, Example, proper_names, read_corpus
 from stream_maas.inference.train.graph import FRACTION_BITS, word_bag_graph
 from stream_maas.inference.train.sentiment_lite import (
@@ -201,3 +203,8 @@ def test_the_graph_carries_its_metadata(bag_graph: ort.InferenceSession) -> None
 def test_a_weight_beyond_the_table_is_refused() -> None:
     with pytest.raises(ValueError, match="must stay below 512"):
         word_bag_graph(np.array([513.0]), np.array([1.0]), 0.0, {})
+
+
+def test_the_packaged_card_says_what_the_packaged_bundle_says() -> None:
+    metrics = load_bundle(DEFAULT_BUNDLE).manifest.metrics
+    assert (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8") == model_card(metrics)
