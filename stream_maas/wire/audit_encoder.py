@@ -1,7 +1,7 @@
 """Keeps the fast way to the canonical bytes of an audit event: half the price of `audit.encode_audit`.
 
 `encode_audit` is the definition, this is its twin for the hot path. What is the same in all events of a worker is
-serialised once, and members are put in already sorted, so that nothing has to be sorted.
+serialised once, and the structs below have their members in sorted order, so that nothing has to be sorted.
 tests/unit/wire/test_audit.py holds both against each other on random events.
 """
 
@@ -9,17 +9,87 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import orjson
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from stream_maas.records import Decision, ModelRef, Writer
 from stream_maas.wire.audit import AUDIT_SCHEMA, ascii_members, encode_audit, rfc3339, service_source
 from stream_maas.wire.headers import AUDIT_TYPE, audit_id
+from stream_maas.wire.tensors import MAX_SAFE_INTEGER
 
-_SORTED = orjson.OPT_SORT_KEYS
-_STRICT = orjson.OPT_STRICT_INTEGER
-_NO_COUNTS = orjson.Fragment(b"{}")
 _MAX_MODELS = 256
 """Fragments kept; a worker serves far fewer models at a time."""
+
+
+class _Batch(Struct, gc=False):
+    id: str
+    index: int
+    size: int
+
+
+class _Caller(Struct, gc=False):
+    consent_ref: str | UnsetType
+    purpose: str | UnsetType
+    subject_ref: str | UnsetType
+    tenant: str | UnsetType
+
+
+class _Input(Struct, gc=False):
+    bytes: int
+    digest: str | UnsetType
+
+
+class _Output(Struct, gc=False):
+    digest: str | UnsetType
+    label: str | UnsetType
+    score_ppm: int | UnsetType
+
+
+class _Request(Struct, gc=False):
+    id: str
+    id_source: str
+    lane: str
+    model_name: str | UnsetType
+    offset: int
+    partition: int
+    priority: int
+    timestamp_ms: int
+    topic: str
+
+
+class _Timings(Struct, gc=False):
+    infer: int
+    queue: int
+    redact: int
+    total: int
+
+
+class _Data(Struct, gc=False):
+    batch: _Batch | UnsetType
+    caller: _Caller | UnsetType
+    code: str | UnsetType
+    degraded: bool
+    input: _Input
+    model: Raw | UnsetType
+    output: _Output | UnsetType
+    redaction: Raw
+    request: _Request
+    status: str
+    timings_us: _Timings
+    trace_id: str | UnsetType
+    writer: Raw
+
+
+class _Event(Struct, gc=False):
+    data: _Data
+    datacontenttype: str
+    dataschema: str
+    id: str
+    source: str
+    specversion: str
+    time: str
+    type: str
 
 
 class AuditEncoder:
@@ -28,90 +98,81 @@ class AuditEncoder:
     def __init__(self, writer: Writer) -> None:
         """Raises `ValueError` for a runtime fact whose name is not ASCII."""
         self._writer = writer
-        described = {
-            "app": writer.app,
-            "build": writer.build,
-            "instance": writer.instance,
-            "runtime": ascii_members(writer.runtime),
-        }
-        self._described = orjson.Fragment(orjson.dumps(described, option=_SORTED))
+        self._described = _sorted(
+            app=writer.app, build=writer.build, instance=writer.instance, runtime=ascii_members(writer.runtime)
+        )
         self._source = service_source(writer.app)
-        self._models: dict[ModelRef, orjson.Fragment] = {}
-        self._time = (-1, "")
+        self._models: dict[ModelRef, Raw] = {}
+        self._clear = ("", _sorted(counts={}, policy=""))
+        self._time = (0, rfc3339(0))
+        self._encode = msgspec.json.Encoder().encode
 
     def encode(self, d: Decision, *, time_us: int) -> bytes:
         """`encode_audit(d, writer, time_us=time_us)`, byte for byte."""
+        t = d.timings
+        clocks = (d.timestamp_ms, t.queue_us, t.total_us, t.infer_us, t.redact_us)
+        if max(clocks) > MAX_SAFE_INTEGER or min(clocks) < -MAX_SAFE_INTEGER:
+            return encode_audit(d, self._writer, time_us=time_us)
         if self._time[0] != time_us:
             self._time = (time_us, rfc3339(time_us))
-        event = {
-            "data": self._data(d),
-            "datacontenttype": "application/json",
-            "dataschema": AUDIT_SCHEMA,
-            "id": audit_id(d.topic, d.partition, d.offset),
-            "source": self._source,
-            "specversion": "1.0",
-            "time": self._time[1],
-            "type": AUDIT_TYPE,
-        }
-        try:
-            return orjson.dumps(event, option=_STRICT)
-        except orjson.JSONEncodeError:
-            return encode_audit(d, self._writer, time_us=time_us)
+        batch = d.batch
+        data = _Data(
+            _Batch(batch.id, batch.index, batch.size) if batch is not None else UNSET,
+            _caller(d),
+            _known(d.code),
+            d.degraded,
+            _Input(d.input_bytes, _known(d.input_digest)),
+            UNSET if d.model is None else self._models.get(d.model) or self._describe(d.model),
+            _output(d),
+            self._redaction(d),
+            _Request(
+                d.request_id, d.id_source, d.lane, _known(d.model_name),
+                d.offset, d.partition, d.priority, d.timestamp_ms, d.topic,
+            ),
+            d.status,
+            _Timings(t.infer_us, t.queue_us, t.redact_us, t.total_us),
+            _known(d.trace_id),
+            self._described,
+        )  # fmt: skip
+        event_id = audit_id(d.topic, d.partition, d.offset)
+        return self._encode(
+            _Event(
+                data, "application/json", AUDIT_SCHEMA, event_id, self._source, "1.0", self._time[1], AUDIT_TYPE
+            )
+        )  # fmt: skip
 
-    def _data(self, d: Decision) -> dict[str, Any]:
-        data: dict[str, Any] = {}
-        if (batch := d.batch) is not None:
-            data["batch"] = {"id": batch.id, "index": batch.index, "size": batch.size}
-        if caller := _present(
-            ("consent_ref", d.consent_ref), ("purpose", d.purpose), ("subject_ref", d.subject_ref), ("tenant", d.tenant)
-        ):
-            data["caller"] = caller
-        if d.code is not None:
-            data["code"] = d.code
-        data["degraded"] = d.degraded
-        data["input"] = {"bytes": d.input_bytes}
-        if d.input_digest is not None:
-            data["input"]["digest"] = d.input_digest
-        if d.model is not None:
-            data["model"] = self._models.get(d.model) or self._describe(d.model)
-        if output := _present(("digest", d.output_digest), ("label", d.label), ("score_ppm", d.score_ppm)):
-            data["output"] = output
-        counts = _NO_COUNTS
+    def _redaction(self, d: Decision) -> Raw:
         if d.redactions:
-            counts = orjson.Fragment(orjson.dumps(ascii_members(d.redactions), option=_SORTED))
-        data["redaction"] = {"counts": counts, "policy": d.redaction_policy}
-        request: dict[str, str | int] = {"id": d.request_id, "id_source": d.id_source, "lane": d.lane}
-        if d.model_name is not None:
-            request["model_name"] = d.model_name
-        request.update(
-            offset=d.offset, partition=d.partition, priority=d.priority, timestamp_ms=d.timestamp_ms, topic=d.topic
-        )
-        data["request"] = request
-        data["status"] = d.status
-        timings = d.timings
-        data["timings_us"] = {
-            "infer": timings.infer_us,
-            "queue": timings.queue_us,
-            "redact": timings.redact_us,
-            "total": timings.total_us,
-        }
-        if d.trace_id is not None:
-            data["trace_id"] = d.trace_id
-        data["writer"] = self._described
-        return data
+            return _sorted(counts=ascii_members(d.redactions), policy=d.redaction_policy)
+        if self._clear[0] != d.redaction_policy:
+            self._clear = (d.redaction_policy, _sorted(counts={}, policy=d.redaction_policy))
+        return self._clear[1]
 
-    def _describe(self, model: ModelRef) -> orjson.Fragment:
+    def _describe(self, model: ModelRef) -> Raw:
         if len(self._models) >= _MAX_MODELS:
             self._models.clear()
-        described = {
-            "digest": model.digest,
-            "licence": model.licence,
-            "name": model.name,
-            "version": model.version,
-        }
-        self._models[model] = fragment = orjson.Fragment(orjson.dumps(described))
+        self._models[model] = fragment = _sorted(
+            digest=model.digest, licence=model.licence, name=model.name, version=model.version
+        )
         return fragment
 
 
-def _present(*members: tuple[str, str | int | None]) -> dict[str, str | int]:
-    return {name: value for name, value in members if value is not None}
+def _caller(d: Decision) -> _Caller | UnsetType:
+    if d.tenant is None and d.purpose is None and d.subject_ref is None and d.consent_ref is None:
+        return UNSET
+    return _Caller(_known(d.consent_ref), _known(d.purpose), _known(d.subject_ref), _known(d.tenant))
+
+
+def _output(d: Decision) -> _Output | UnsetType:
+    if d.output_digest is None and d.label is None and d.score_ppm is None:
+        return UNSET
+    return _Output(_known(d.output_digest), _known(d.label), _known(d.score_ppm))
+
+
+def _known(value: Any) -> Any:
+    """What is not known is left out."""
+    return UNSET if value is None else value
+
+
+def _sorted(**members: Any) -> Raw:
+    return Raw(orjson.dumps(members, option=orjson.OPT_SORT_KEYS))
