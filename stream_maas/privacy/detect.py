@@ -41,10 +41,14 @@ def may_hold(text: str) -> bool:
 
 
 def learn(known: Known, digits: str, entity_type: str) -> None:
-    """Remember that the number written `digits` (other characters are dropped) is personal, if it is long enough."""
-    number = "".join(_DIGITS.findall(digits)).lstrip("0")
-    if len(number) >= FEWEST_DIGITS:
-        known[number] = entity_type
+    """Remember that the number written `digits` (other characters are dropped) is personal, if it is long enough.
+
+    With and without leading zeros, which a JSON number loses.
+    """
+    number = "".join(_DIGITS.findall(digits))
+    for form in (number, number.lstrip("0")):
+        if len(form) >= FEWEST_DIGITS:
+            known[form] = entity_type
 
 
 class Detector:

@@ -311,6 +311,6 @@ def _known_windows(run: _Run, known: Known) -> Iterator[Span]:
             digits += run.digits[last]
             if len(digits) > _MOST_DIGITS:
                 break
-            entity_type = known.get(digits.lstrip("0"))
+            entity_type = known.get(digits) or known.get(digits.lstrip("0"))
             if entity_type:
                 yield Span(run.start_of(first), run.end_of(last), entity_type, KNOWN_RECOGNIZER, _KNOWN_SCORE)

@@ -51,7 +51,7 @@ def e164(candidate: str) -> tuple[int, int] | None:
     digits = ""
     end = 0
     for group in _GROUP.finditer(candidate):
-        if digits and group.group() == "0" and candidate[group.start() - 1] == "(" and candidate[group.end()] == ")":
+        if digits and candidate[group.start() - 1 : group.end() + 1] == "(0)":
             continue
         digits += group.group()
         if len(digits) > 15:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 Known = dict[str, str]
-"""Digits without leading zeros -> entity type, of the numbers found in one record."""
+"""Digits -> entity type, of the numbers found in one record."""
 
 
 class Span(NamedTuple):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from stream_maas.privacy.spans import Span
+
+PLACEHOLDER: Final = re.compile(r"\[[A-Z_]+\]")
+"""What `placeholder` writes."""
 
 
 def placeholder(entity_type: str) -> str:

@@ -24,7 +24,7 @@ from stream_maas.privacy.fold import fold
 from stream_maas.privacy.hints import hint_for
 from stream_maas.privacy.numbers import FEWEST_DIGITS
 from stream_maas.privacy.spans import Known
-from stream_maas.privacy.transform import cut, placeholder
+from stream_maas.privacy.transform import PLACEHOLDER, cut, placeholder
 
 _SMALLEST_PERSONAL_INTEGER: Final = 10**10
 """No number with fewer than 11 digits is personal by itself."""
@@ -45,7 +45,6 @@ _NOTHING: Final = frozenset(
 _MAY_OPEN_JSON: Final = frozenset("{[ \t\r\n\ufeff")
 _NOT_ONE_WORD: Final = re.compile(r"[\s\u0e00-\u0eff\u3000-\u9fff\uac00-\ud7a3]")
 """A field "email" may hold the message instead of the address; where words are not spaced, so may one "word"."""
-_PLACEHOLDER: Final = re.compile(r"\[[A-Z_]+\]")
 
 _NAME_KEYS: Final = ("name", "key", "field", "type", "system", "label")
 _VALUE_KEYS: Final = frozenset(("value", "values", "data", "content", "contents"))
@@ -242,7 +241,7 @@ class Walk:
 def _is_forced(text: str, hint: str) -> bool:
     """Whether a field name makes the whole of `text` personal."""
     bare = text.strip()
-    if bare.lower() in _NOTHING or _PLACEHOLDER.fullmatch(bare):
+    if bare.lower() in _NOTHING or PLACEHOLDER.fullmatch(bare):
         return False
     if hint == _SUBJECT:
         return True

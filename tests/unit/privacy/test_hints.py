@@ -24,7 +24,7 @@ ANNOUNCED = [
 NOT_ANNOUNCED = [
     "text", "input_ids", "phone_model", "email_verified", "email_count", "mobile_app_version", "hotel", "intelligence",
     "telemetry", "cardinality", "discard", "wildcard_pattern", "mailing", "iban_valid", "", "_", "2", "手机品牌",
-    "data", "datasets", "subject", "cell", "phone_id",
+    "data", "datasets", "subject", "cell", "phone_id", "from [EMAIL]", "[PHONE]_2",
 ]  # fmt: skip
 
 
