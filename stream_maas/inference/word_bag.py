@@ -43,16 +43,21 @@ class WordBagAdapter:
         self._limits = bundle.manifest.limits
         self._bag = _read_vocabulary(bundle)
         self._text, self._labels = _check_statements(bundle)
+        self._label_tensors = [Tensor(LABEL, "BYTES", (1,), [label]) for label in self._labels]
         _check_graph(bundle, session)
         self._bias = self._probe(bundle)
 
     def prepare(self, request: Request) -> Row:
         """One BYTES tensor of shape [n] or [n, 1] -> word numbers of n texts."""
-        ((place, tensor),) = match_inputs(request, (self._text,))
         wanted = wanted_outputs(request, tuple(_OUTPUTS), _DEFAULT)
         if request.explain and CONTRIBUTIONS not in wanted:
             wanted += (CONTRIBUTIONS,)
-        texts = self._texts(tensor, place)
+        text = _only_text(request, self._text.name)
+        if text is not None:
+            place, texts = "inputs[0]", [text]
+        else:
+            ((place, tensor),) = match_inputs(request, (self._text,))
+            texts = self._texts(tensor, place)
         lines = [self._bag.words(text) for text in texts]
         for index, line in enumerate(lines):
             if len(line) > self._limits.max_row_tokens:
@@ -87,6 +92,8 @@ class WordBagAdapter:
             end = start + row.size
             if broken and not broken.isdisjoint(range(start, end)):
                 answers.append(BadOutputError(f"{PROBABILITIES}.data: not a finite number"))
+            elif row.wanted is _DEFAULT and row.size == 1:
+                answers.append(self._usual_answer(pairs[start]))
             else:
                 reasons = self._reasons(range(start, end), arrays) if CONTRIBUTIONS in row.wanted else []
                 answers.append(self._answer(row, pairs[start:end], reasons))
@@ -97,7 +104,7 @@ class WordBagAdapter:
         """A text without words."""
         return Row(1, 0, None, _DEFAULT, [[]])
 
-    def _texts(self, tensor: Tensor, place: str) -> Sequence[str]:
+    def _texts(self, tensor: Tensor, place: str) -> list[str]:
         if tensor.datatype != "BYTES":
             raise InvalidInputError(f"{place}.datatype: expected BYTES")
         check_rows(tensor, place, self._limits.max_record_rows)
@@ -105,7 +112,13 @@ class WordBagAdapter:
             raise InvalidInputError(f"{place}.shape: expected [n] or [n, 1]")
         texts: Sequence[str] = flat_values(tensor.data, tensor.shape, place)
         check_types(texts, "BYTES", place)
-        return texts
+        return list(texts)
+
+    def _usual_answer(self, pair: list[float]) -> Output:
+        """`_answer` of one text and the default outputs, which is what nearly every record asks for."""
+        winner = int(pair[1] > pair[0])
+        probabilities = Tensor(PROBABILITIES, "FP32", _ONE_PAIR, pair)
+        return Output((self._label_tensors[winner], probabilities), self._labels[winner], score_ppm(pair[winner]))
 
     def _answer(self, row: Row, pairs: list[list[float]], reasons: list[str]) -> Output:
         negative, positive = self._labels
@@ -160,7 +173,19 @@ class WordBagAdapter:
         return float(log_odds[1])
 
 
+_ONE_PAIR = (1, 2)
 _DEFAULT = (LABEL, PROBABILITIES)
+
+
+def _only_text(request: Request, name: str) -> str | None:
+    """The text of the usual record, one tensor of shape [1]. None sends every other one through all checks."""
+    if len(request.inputs) != 1:
+        return None
+    tensor = request.inputs[0]
+    data = tensor.data
+    if tensor.name != name or tensor.datatype != "BYTES" or tensor.shape != (1,) or type(data) is not list:
+        return None
+    return data[0] if len(data) == 1 and type(data[0]) is str else None
 
 
 def _read_vocabulary(bundle: Bundle) -> WordBag:
