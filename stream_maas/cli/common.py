@@ -166,13 +166,13 @@ class Output:
         """Something that may need attention, on standard error."""
         self.err.print(f"warning: {text}", style="yellow", markup=False)
 
-    def progress(self, label: str) -> Progress:
-        """A bar on standard error; invisible where that is not a terminal. A context manager."""
+    def progress(self, label: str, *, wanted: bool = True) -> Progress:
+        """A bar on standard error; invisible where that is not a terminal or it is not wanted. A context manager."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         return Progress(
             TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            console=self.err, transient=True, disable=not self.err.is_terminal,
+            console=self.err, transient=True, disable=not (wanted and self.err.is_terminal),
         )  # fmt: skip
 
 

@@ -28,6 +28,8 @@ from stream_maas.cli.common import (
 from stream_maas.errors import TooLargeError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from stream_maas.client import Call, Client, Pending, Prediction, RejectedError
     from stream_maas.settings import Settings
 
@@ -96,18 +98,15 @@ async def _send(
 
     client = Client(kafka=settings.kafka, prefix=settings.topics.prefix, lane=lane)
     async with client:
-        session = _Session(client, timeout_s, output)
-        wrong: LineError | None = None
-        watch = asyncio.create_task(session.watch())
-        try:
+        # Answers on the terminal are their own progress bar.
+        with output.progress("answers", wanted=not sys.stdout.isatty()) as bar:
+            session = _Session(client, timeout_s, output, bar)
+            watch = asyncio.create_task(session.watch())
             try:
-                async for number, line in lines(sys.stdin.buffer):
-                    await session.send(number, parse_line(line, defaults, number))
-            except LineError as error:
-                wrong = error
-            await session.finish()
-        finally:
-            watch.cancel()
+                wrong = await session.send_all(lines(sys.stdin.buffer), defaults)
+                await session.finish()
+            finally:
+                watch.cancel()
     if wrong is not None:
         usage_error(f"{wrong}; {session.sent} requests before it were sent")
     return EXIT_OK if session.answered == session.sent else EXIT_PROBLEM
@@ -116,18 +115,30 @@ async def _send(
 class _Session:
     """Requests in flight, and what became of them."""
 
-    def __init__(self, client: Client, timeout_s: float, output: Output) -> None:
+    def __init__(self, client: Client, timeout_s: float, output: Output, bar: Progress) -> None:
         self.sent = self.answered = 0
+        self._bar, self._task = bar, bar.add_task("", total=None)
         self._client, self._timeout_s, self._output = client, timeout_s, output
         self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._last_answer_s = 0.0
         self._problems = 0
         self._reader_gone: ReaderGoneError | None = None
 
-    async def send(self, number: int, call: Call) -> None:
-        """Send one request; returns when it is under way. Waits while `IN_FLIGHT` are, or while its id is."""
+    async def send_all(
+        self, numbered: AsyncIterator[tuple[int, bytes]], defaults: Mapping[str, str | None]
+    ) -> LineError | None:
+        """Send every line up to the first wrong one, and return what is wrong with that."""
+        try:
+            async for number, line in numbered:
+                await self._send(number, parse_line(line, defaults, number))
+        except LineError as error:
+            return error
+        return None
+
+    async def _send(self, number: int, call: Call) -> None:
+        """Send one request; returns when it is under way. Waits while `IN_FLIGHT` are."""
         await self._slot()
         self.sent += 1
+        self._bar.update(self._task, total=self.sent)
         try:
             pending = await self._client.begin(call, timeout=self._timeout_s)
         except TooLargeError as error:
@@ -172,6 +183,7 @@ class _Session:
             self._problem(number, error)
             return
         self.answered += 1
+        self._bar.update(self._task, completed=self.answered)
         try:
             self._output.emit(answer_document(pending.id, error or pending.answer.result()))
         except ReaderGoneError as gone:  # nobody would see it raised in a callback

@@ -68,7 +68,8 @@ async def _create(settings: Settings, output: Output) -> int:
         ("topic", "", "what"),
         [(spec.name, "created" if spec.name in created else "exists", spec.description) for spec in specs],
     )
-    return await _check(settings, output, quiet=True) if existing else EXIT_OK
+    asked = "topics.partitions" in settings.sources
+    return await _check(settings, output, quiet=True, asked=asked) if existing else EXIT_OK
 
 
 def check(
@@ -83,11 +84,18 @@ def check(
     exit_with(run_async(_check(settings, Output(as_json=as_json), quiet=False)))
 
 
-async def _check(settings: Settings, output: Output, *, quiet: bool) -> int:
-    """Print every difference. `quiet`: say nothing when all is well."""
-    from stream_maas import kafka
+async def _check(settings: Settings, output: Output, *, quiet: bool, asked: bool = False) -> int:
+    """Print every difference. `quiet`: say nothing when all is well. `asked`: the number of partitions counts, too."""
+    from stream_maas import kafka, topics
 
     problems = await kafka.check_topics(settings.kafka, settings.topics)
+    name = topics.requests(settings.topics.prefix)
+    there = (await kafka.describe_topics(settings.kafka, [name])).get(name) if asked else None
+    if there is not None and there.partitions not in (0, settings.topics.partitions):
+        problems.append(
+            f"topic {name} has {there.partitions} partitions, {settings.topics.partitions} were asked for; next: add "
+            "partitions to all topics of the prefix with kafka-topics.sh, or choose another --prefix"
+        )
     for problem in problems:
         if output.as_json:
             output.emit({"status": "problem", "problem": problem})

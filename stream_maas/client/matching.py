@@ -9,6 +9,10 @@ from stream_maas.errors import BrokerError, StreamMaasError
 from stream_maas.records import KafkaRecord
 from stream_maas.wire.headers import AUDIT_ID
 
+# An acknowledgement takes milliseconds. One that takes minutes (a partition without leader, while others go on) must
+# not make this client keep everybody's answers meanwhile.
+_MOST_EARLY = 20_000
+
 
 class Pending:
     """A request under way: `id`, and `answer`, which ends as the prediction or with `RejectedError`,
@@ -73,6 +77,8 @@ class Answers:
             _settle(pending, record)
         elif self._unplaced:
             self._early[place] = record
+            if len(self._early) > _MOST_EARLY:
+                del self._early[next(iter(self._early))]
 
     def forget(self, pending: Pending) -> None:
         """Wait no longer: answered, expired, failed, or cancelled by the caller."""

@@ -6,14 +6,16 @@ holds personal data comes back replaced. The reader stands at the end of the res
 is sent, and belongs to no consumer group: nothing is missed, nothing is joined, nobody else's answers are taken.
 """
 
+# ruff: noqa: ASYNC109 - timeouts are arguments here because they are sent along, so that the worker honours them too
 from __future__ import annotations
 
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -52,10 +54,12 @@ class Client:
         lane: str | None = None,
         kafka: KafkaConfig | None = None,
     ) -> None:
-        if kafka is None or prefix is None:
-            settings = load({"kafka.bootstrap": bootstrap, "topics.prefix": prefix})
-            kafka, prefix = kafka or settings.kafka, settings.topics.prefix
-        self._kafka = kafka
+        settings = load({"kafka.bootstrap": bootstrap, "topics.prefix": prefix})
+        if kafka is None:
+            kafka = settings.kafka
+        elif bootstrap is not None:
+            kafka = replace(kafka, bootstrap=bootstrap)
+        self._kafka, prefix = kafka, settings.topics.prefix
         self._requests, self._results = topics.requests(prefix, lane or ""), topics.results(prefix)
         self._producer = RequestProducer(kafka, self._requests, linger_ms=_LINGER_MS)
         self._consumer: Any = None
@@ -116,7 +120,7 @@ class Client:
         text: str | None = None,
         inputs: Sequence[records.Tensor | Mapping[str, Any]] | None = None,
         *,
-        timeout: float = DEFAULT_TIMEOUT_S,  # noqa: ASYNC109 - it is sent along, so the worker can honour it too
+        timeout: float = DEFAULT_TIMEOUT_S,
         tenant: str | None = None,
         data_subject: str | None = None,
         purpose: str | None = None,
@@ -141,7 +145,7 @@ class Client:
         )  # fmt: skip
         return await (await self.begin(call, timeout=timeout)).answer
 
-    async def begin(self, call: Call, *, timeout: float = DEFAULT_TIMEOUT_S) -> Pending:  # noqa: ASYNC109
+    async def begin(self, call: Call, *, timeout: float = DEFAULT_TIMEOUT_S) -> Pending:
         """Send one request and return when it is under way; `answer` of what is returned waits for the rest.
 
         `timeout` (seconds) is how long to wait here; only `call.timeout_us` is told to the worker. Raises
@@ -164,7 +168,7 @@ class Client:
         text: str | None = None,
         inputs: Sequence[records.Tensor | Mapping[str, Any]] | None = None,
         *,
-        timeout: float = DEFAULT_TIMEOUT_S,  # noqa: ASYNC109 - of the acknowledgement
+        timeout: float = DEFAULT_TIMEOUT_S,
         **options: Any,
     ) -> str:
         """Send one request, wait for the brokers' acknowledgement only, and return its id.
@@ -181,12 +185,24 @@ class Client:
             raise broker_error(self._kafka, error) from error
         return request_id
 
+    @overload
+    async def predict_many(
+        self, model: str | None, texts: Iterable[str], *, timeout: float = ..., in_flight: int = ...,
+        progress: bool = ..., return_exceptions: Literal[False] = ..., **options: Any,
+    ) -> list[Prediction]: ...  # fmt: skip
+
+    @overload
+    async def predict_many(
+        self, model: str | None, texts: Iterable[str], *, timeout: float = ..., in_flight: int = ...,
+        progress: bool = ..., return_exceptions: Literal[True], **options: Any,
+    ) -> list[Prediction | BaseException]: ...  # fmt: skip
+
     async def predict_many(
         self,
         model: str | None,
         texts: Iterable[str],
         *,
-        timeout: float = DEFAULT_TIMEOUT_S,  # noqa: ASYNC109 - per request, counted from its sending
+        timeout: float = DEFAULT_TIMEOUT_S,
         in_flight: int = DEFAULT_IN_FLIGHT,
         progress: bool = False,
         return_exceptions: bool = False,
@@ -194,12 +210,13 @@ class Client:
     ) -> list[Any]:
         """Predict many texts, at most `in_flight` at a time; the predictions are in the order of the texts.
 
-        With `return_exceptions` a text that failed has its exception in its place; otherwise the first failure in
-        input order is raised when all are done. `progress` shows a bar on standard error. `options` are fields of
-        `Call`.
+        `timeout` (seconds) holds for each, from its sending. With `return_exceptions` a text that failed has its
+        exception in its place; otherwise the first failure in input order is raised when all are done. `progress`
+        shows a bar on standard error. `options` are fields of `Call`. Raises `BrokerError` at once when nothing can be
+        sent any more.
         """
         slots = asyncio.Semaphore(in_flight)
-        answers: list[asyncio.Future[Any]] = []
+        answers: list[asyncio.Future[Prediction]] = []
         timeout_us = max(1, round(timeout * 1_000_000))
         with _progress(texts, enabled=progress) as advance:
 
@@ -207,22 +224,32 @@ class Client:
                 slots.release()
                 advance()
 
-            for text in texts:
-                await slots.acquire()
-                call = Call(model=model, text=text, timeout_us=timeout_us, **options)
-                try:
-                    answer: asyncio.Future[Any] = (await self.begin(call, timeout=timeout)).answer
-                except RequestError as error:
-                    answer = asyncio.get_running_loop().create_future()
-                    answer.set_exception(error)
-                answer.add_done_callback(done)
-                answers.append(answer)
-            outcomes = await asyncio.gather(*answers, return_exceptions=True)
+            try:
+                for text in texts:
+                    await slots.acquire()
+                    call = Call(model=model, text=text, timeout_us=timeout_us, **options)
+                    answers.append(await self._begin_or_fail(call, timeout))
+                    answers[-1].add_done_callback(done)
+                outcomes = await asyncio.gather(*answers, return_exceptions=True)
+            except BaseException:
+                for answer in answers:
+                    answer.cancel()
+                await asyncio.gather(*answers, return_exceptions=True)
+                raise
         if not return_exceptions:
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
         return outcomes
+
+    async def _begin_or_fail(self, call: Call, timeout: float) -> asyncio.Future[Prediction]:
+        """The answer to come, or, for a text that is refused before it is sent, one that failed already."""
+        try:
+            return (await self.begin(call, timeout=timeout)).answer
+        except RequestError as error:
+            refused: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
 
     async def results(self) -> AsyncGenerator[Result, None]:
         """Every answer that has appeared in the results topic since this client was started, whoever asked.
@@ -250,7 +277,7 @@ class Client:
 
     # Sending ------------------------------------------------------------------------------------------------------
 
-    async def _produce(self, call: Call, request_id: str, timeout: float) -> asyncio.Future[Any]:  # noqa: ASYNC109
+    async def _produce(self, call: Call, request_id: str, timeout: float) -> asyncio.Future[Any]:
         if self._broken is not None:
             raise self._broken
         if self._reader is None:
@@ -287,7 +314,7 @@ class Client:
                 for chunk in fetched.values():
                     for record in chunk:
                         self._answers.arrived(record)
-        except KafkaError as error:
+        except Exception as error:  # noqa: BLE001 - nobody awaits this task, so whoever waits for an answer is told
             self._broken = broker_error(self._kafka, error)
             self._answers.fail(self._broken)
 

@@ -165,6 +165,9 @@ def test_topics_create_again_and_check(served: tuple[str, ...], embedded_broker:
     again = run("topics", "create", "--json", *served)
     assert again.returncode == 0, again.stderr
     assert {line["status"] for line in json_lines(again.stdout)} == {"exists"}
+    more = run("topics", "create", "--partitions", "5", *served)
+    assert more.returncode == 1
+    assert "has 3 partitions, 5 were asked for" in more.stdout
     assert run("topics", "check", *served).returncode == 0
     missing = run("topics", "check", "--json", "--bootstrap", embedded_broker, "--prefix", prefix)
     assert missing.returncode == 1
