@@ -46,7 +46,7 @@ def natural_text(rng: random.Random) -> str:
     """One text with its planted values."""
     pool = OTHERS if rng.random() < NON_ASCII_RATIO else ENGLISH
     parts: list[str] = []
-    while sum(map(len, parts)) < TEXT_CHARS:
+    while sum(map(len, parts)) < TEXT_CHARS - 80:
         parts.append(rng.choice(pool))
     for _ in range(rng.choice(PLANTED)):
         values = rng.choice(list(CANARIES.values()))

@@ -27,6 +27,8 @@ RUN_PATTERN: Final = f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1}}}"
 """The beginning of every run; the gate's class for all numbers."""
 KNOWN_RECOGNIZER: Final = "known_number"
 _KNOWN_SCORE: Final = 100
+_FEW_KNOWN: Final = 16
+"""Up to so many known numbers it is cheaper to ask for each first than to look up every window."""
 
 _RUN: Final = re.compile(f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1},}}")
 _PIECE: Final = re.compile("([^0-9]*)([0-9]+)")
@@ -41,6 +43,7 @@ _BETWEEN: Final = {
 """What stands between two groups -> how layouts write it: without spaces around other characters."""
 _UUID: Final = re.compile("[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _UUID_CHARS: Final = 36
+_UUID_HYPHENS: Final = 4
 _BEFORE_X: Final = (17, 3)
 """Width of a last group that the check character X of a Chinese resident number completes: 18, or 6-8-4."""
 _MOST_GROUPS_IN_WHOLE_RUN: Final = _MOST_DIGITS
@@ -65,6 +68,16 @@ class _Context(NamedTuple):
     hint: str | None
     known: Known
     ends: dict[str, int]
+
+
+class _Node:
+    """What a walk along a run's groups may find: rules for the grouping so far, and the steps that go on."""
+
+    __slots__ = ("after", "rules")
+
+    def __init__(self) -> None:
+        self.rules: list[_Rule] = []
+        self.after: dict[str, _Node] = {}
 
 
 class _Run:
@@ -125,7 +138,7 @@ class NumberFinder:
     """Finds candidates of all `Number` rows in folded text."""
 
     def __init__(self, rows: Sequence[Number]) -> None:
-        self._rules_by_layout: dict[str, list[_Rule]] = {}
+        self._layouts = _Node()
         self._any_grouping: list[_Rule] = []
         self._even_grouping: list[_Rule] = []
         for row in rows:
@@ -145,13 +158,11 @@ class NumberFinder:
                         self._add(plain, rule)
 
     def _add(self, layout: str, rule: _Rule) -> None:
-        """File `rule` under `layout`, and nothing under each of its beginnings, so that a walk knows to go on."""
-        for end in range(1, len(layout)):
-            if layout[end - 1].isdigit() and not layout[end].isdigit():
-                self._rules_by_layout.setdefault(layout[:end], [])
-        rules = self._rules_by_layout.setdefault(layout, [])
-        if rule not in rules:
-            rules.append(rule)
+        node = self._layouts
+        for gap, width in _PIECE.findall(layout):
+            node = node.after.setdefault(gap + width, _Node())
+        if rule not in node.rules:
+            node.rules.append(rule)
 
     def find(self, text: str, hint: str | None, known: Known) -> Iterator[Span]:
         """Candidates, overlapping or not. `hint`: entity type whose rows need no announcing word."""
@@ -175,28 +186,26 @@ class NumberFinder:
 
     def strong_integer(self, digits: str) -> str | None:
         """The entity type that bare `digits` verify as, by checksum; None if no strong row accepts them."""
-        for row, has_form, _, _ in self._rules_by_layout.get(str(len(digits)), ()):
+        node = self._layouts.after.get(str(len(digits)))
+        for row, has_form, _, _ in node.rules if node else ():
             if row.strong and has_form(digits) and row.verify and row.verify(digits):
                 return row.entity_type
         return None
 
     def _windows(self, run: _Run) -> Iterator[tuple[_Window, list[_Rule]]]:
         """Every window on whose grouping some row lists, with those rows."""
-        rules_by_layout = self._rules_by_layout
-        steps, widths = run.steps, run.widths
+        steps, start_with = run.steps, self._layouts.after
         count = len(steps)
-        for first in range(count):
-            layout = widths[first]
-            rules = rules_by_layout.get(layout)
+        for first, width in enumerate(run.widths):
+            node = start_with.get(width)
             last = first
-            while rules is not None:
-                if rules:
-                    yield _Window(run, first, last, run.start_of(first), run.end_of(last)), rules
+            while node is not None:
+                if node.rules:
+                    yield _Window(run, first, last, run.start_of(first), run.end_of(last)), node.rules
                 last += 1
                 if last == count:
                     break
-                layout += steps[last]
-                rules = rules_by_layout.get(layout)
+                node = node.after.get(steps[last])
         if "(" in run.text[max(0, run.start - 1) : run.end]:
             yield from self._bracketed_windows(run)
         if 1 < count <= _MOST_GROUPS_IN_WHOLE_RUN:
@@ -206,17 +215,16 @@ class NumberFinder:
 
     def _bracketed_windows(self, run: _Run) -> Iterator[tuple[_Window, list[_Rule]]]:
         """The same for windows that begin with an opening bracket."""
-        for first in range(len(run.steps)):
+        for first, width in enumerate(run.widths):
             if not (run.gaps[first].endswith("(") if first else run.text[run.start - 1 : run.start] == "("):
                 continue
-            layout = "(" + run.widths[first]
-            for last in range(first + 1, len(run.steps)):
-                layout += run.steps[last]
-                rules = self._rules_by_layout.get(layout)
-                if rules is None:
-                    break
-                if rules:
-                    yield _Window(run, first, last, run.start_of(first) - 1, run.end_of(last)), rules
+            node = self._layouts.after.get("(" + width)
+            last = first + 1
+            while node is not None and last < len(run.steps):
+                node = node.after.get(run.steps[last])
+                if node is not None and node.rules:
+                    yield _Window(run, first, last, run.start_of(first) - 1, run.end_of(last)), node.rules
+                last += 1
 
 
 def _accepts(rule: _Rule, window: _Window, context: _Context) -> bool:
@@ -297,14 +305,18 @@ def _continues(run: _Run, outer: int, inner: int) -> bool:
 
 def _is_inside_uuid(text: str, start: int, end: int) -> bool:
     offset = max(0, start - _UUID_CHARS)
-    return any(
-        uuid.start() + offset <= start and end <= uuid.end() + offset
-        for uuid in _UUID.finditer(text[offset : end + _UUID_CHARS])
+    nearby = text[offset : end + _UUID_CHARS]
+    return nearby.count("-") >= _UUID_HYPHENS and any(
+        uuid.start() + offset <= start and end <= uuid.end() + offset for uuid in _UUID.finditer(nearby)
     )
 
 
 def _known_windows(run: _Run, known: Known) -> Iterator[Span]:
-    """Windows whose digits were given away elsewhere in the record."""
+    """Windows whose digits were found elsewhere in the record."""
+    if len(known) <= _FEW_KNOWN:
+        all_digits = "".join(run.digits)
+        if not any(number in all_digits for number in known):
+            return
     for first in range(len(run.digits)):
         digits = ""
         for last in range(first, len(run.digits)):
