@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -96,28 +97,36 @@ def decode_answer(value: bytes) -> Prediction | Rejection:
 
 def _stable(p: Prediction) -> bytes:
     model = p.model
-    parameters: dict[str, ParameterValue] = {
-        "status": "prediction",
-        "served_by": f"{model.name}:{model.version}{_DIGEST_MARK}{model.digest}",
-        "licence": model.licence,
-        "degraded": p.degraded,
-        "redactions": 0,
-    }
-    if p.redactions:
-        parameters["redactions"] = sum(p.redactions.values())
-        for entity_type in sorted(p.redactions):
-            parameters[_REDACTIONS + entity_type] = p.redactions[entity_type]
     document = {
         "model_name": model.name,
         "model_version": model.version,
         "id": p.id,
         "outputs": [from_tensor(tensor) for tensor in p.outputs],
-        "parameters": parameters,
+        "parameters": _parameters(model, p.degraded, p.redactions) if p.redactions else _clear(model, p.degraded),
     }
     value = orjson.dumps(document, default=plain, option=_OPTIONS)
     if b"null" in value:
         _refuse_null(value)
     return value
+
+
+def _parameters(model: ModelRef, degraded: bool, redactions: Mapping[str, int]) -> dict[str, ParameterValue]:
+    parameters: dict[str, ParameterValue] = {
+        "status": "prediction",
+        "served_by": f"{model.name}:{model.version}{_DIGEST_MARK}{model.digest}",
+        "licence": model.licence,
+        "degraded": degraded,
+        "redactions": sum(redactions.values()),
+    }
+    for entity_type in sorted(redactions):
+        parameters[_REDACTIONS + entity_type] = redactions[entity_type]
+    return parameters
+
+
+@lru_cache(maxsize=256)
+def _clear(model: ModelRef, degraded: bool) -> orjson.Fragment:
+    """Parameters of an answer to a record without personal data: the same for all answers of a model."""
+    return orjson.Fragment(orjson.dumps(_parameters(model, degraded, {})))
 
 
 def _with_timings(stable: bytes, timings: Timings) -> bytes:
