@@ -7,9 +7,10 @@ bytes on the wire are those of the whole worker, but nothing is redacted, inferr
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
+from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks import samples
@@ -21,21 +22,17 @@ from stream_maas.worker.transport import Chunk
 
 
 class PathOnlyAgent(LaneAgent):
-    """Decodes each request, then answers with the next sample."""
+    """Decodes each request, then answers with the next samples."""
 
-    recorded: samples.Samples
+    results: Iterator[Outgoing]
+    audits: Iterator[Outgoing]
 
     async def _serve(self, chunk: Chunk) -> Answered:
         for record in chunk.records:
             wire.decode_request(record)
-        pairs = zip(
-            chunk.records, itertools.cycle(self.recorded.results), itertools.cycle(self.recorded.audits), strict=False
-        )
-        results, audits = [], []
-        for record, result, audit in pairs:
-            results.append(Outgoing(record.key, result.value, result.headers))
-            audits.append(Outgoing(record.key, audit.value, audit.headers))
-        return Answered(results, audits, [], {"prediction": len(results)})
+        count = len(chunk.records)
+        results, audits = list(islice(self.results, count)), list(islice(self.audits, count))
+        return Answered(results, audits, [], {"prediction": count})
 
 
 def main() -> None:
@@ -44,7 +41,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--delivery", default="exactly-once", choices=("exactly-once", "at-least-once"))
     options = parser.parse_args()
-    PathOnlyAgent.recorded = samples.load(Path(options.samples))
+    recorded = samples.load(Path(options.samples))
+    PathOnlyAgent.results, PathOnlyAgent.audits = cycle(recorded.results), cycle(recorded.audits)
     # The composition root has no seam for this, and should not get one for a benchmark's sake.
     setattr(worker_app, "LaneAgent", PathOnlyAgent)  # noqa: B010
     config = settings.load(

@@ -26,6 +26,7 @@ if __package__ in (None, ""):  # started by path
 from benchmarks import cluster, latency, machine, report, samples, servers, throughput, verify, workload
 from stream_maas.brokers import LocalKafka
 from stream_maas.inference.catalog import DEFAULT_BUNDLE
+from stream_maas.records import Outgoing
 
 LOAD_SHARE = 0.3
 """Of the worker's own exactly-once throughput: the rate at which latency is taken, the same for everybody."""
@@ -69,7 +70,7 @@ class Benchmark:
 
     async def throughputs(self) -> None:
         answers: dict[str, dict[str, verify.Answer]] = {}
-        path = servers.path_only(self._samples)
+        others = (servers.CEILING, servers.path_only(self._samples))
         for number in range(self._plan.rounds):
             for contender in _rotated(CONTENDERS, number):
                 run = self._run(contender)
@@ -77,9 +78,10 @@ class Benchmark:
                     await self._throughput(contender, run)
                     if number == 0:
                         answers[contender.name] = await self._verify(contender, run)
-            run = self._run(path)
-            async with cluster.topics_of(run):
-                await self._throughput(path, run)
+            for contender in others:
+                run = self._run(contender)
+                async with cluster.topics_of(run):
+                    await self._throughput(contender, run)
         bare = answers.pop(servers.BARE.name)
         self.figures.label_agreement = min(
             verify.agreement(self._requests, bare, worker) for worker in answers.values()
@@ -126,7 +128,7 @@ def _rotated(contenders: Sequence[servers.Contender], by: int) -> Sequence[serve
     return [*contenders[start:], *contenders[:start]]
 
 
-def _mean_bytes(rows: Sequence[samples.Sample]) -> int:
+def _mean_bytes(rows: Sequence[Outgoing]) -> int:
     return round(sum(len(row.value) for row in rows) / len(rows))
 
 
@@ -180,7 +182,9 @@ def main() -> None:
         benchmark = Benchmark(at, plan, console, Path(folder))
         asyncio.run(_measure(benchmark, with_latency=not options.no_latency))
     figures = benchmark.figures
-    titles = {contender.name: contender.title for contender in (*CONTENDERS, servers.path_only(Path()))}
+    titles = {
+        contender.name: contender.title for contender in (*CONTENDERS, servers.CEILING, servers.path_only(Path()))
+    }
     report.show(figures, titles, console)
     if options.json:
         sys.stdout.write(json.dumps(figures.document(), indent=2) + "\n")

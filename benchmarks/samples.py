@@ -9,24 +9,19 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-
-class Sample(Struct, frozen=True):
-    """Value and headers of one record."""
-
-    value: bytes
-    headers: list[tuple[str, bytes]]
+from stream_maas.records import Outgoing
 
 
 class Samples(Struct, frozen=True):
     """Records of the two output topics that every request has one of."""
 
-    results: list[Sample]
-    audits: list[Sample]
+    results: list[Outgoing]
+    audits: list[Outgoing]
 
 
-def of(records: Sequence[Any]) -> list[Sample]:
+def of(records: Sequence[Any]) -> list[Outgoing]:
     """From consumed records."""
-    return [Sample(record.value, list(record.headers)) for record in records]
+    return [Outgoing(record.key, record.value, list(record.headers)) for record in records]
 
 
 def save(samples: Samples, path: Path) -> None:
