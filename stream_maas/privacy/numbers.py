@@ -47,6 +47,8 @@ _UUID_HYPHENS: Final = 4
 _BEFORE_X: Final = (17, 3)
 """Width of a last group that the check character X of a Chinese resident number completes: 18, or 6-8-4."""
 _MOST_GROUPS_IN_WHOLE_RUN: Final = _MOST_DIGITS
+_TIES: Final = ("-", ".")
+"""Between a bare number and its neighbour these make both parts of something else."""
 _LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _DIGITS: Final = frozenset("0123456789")
 _ALPHANUMERIC: Final = _LETTERS | _DIGITS
@@ -285,14 +287,10 @@ def _stands_alone(window: _Window) -> bool:
     if first == last:
         if text[end : end + 1] in _ALPHANUMERIC:
             return False
-        return run.gaps[first] not in _DECIMAL and (last + 1 == len(run.gaps) or run.gaps[last + 1] not in _DECIMAL)
+        return run.gaps[first] not in _TIES and (last + 1 == len(run.gaps) or run.gaps[last + 1] not in _TIES)
     if first > 0 and text[start] != "(" and _continues(run, first, first + 1):
         return False
     return last + 1 == len(run.gaps) or not _continues(run, last + 1, last)
-
-
-_DECIMAL: Final = ("-", ".")
-"""Between a bare number and its neighbour these make both parts of something else."""
 
 
 def _continues(run: _Run, outer: int, inner: int) -> bool:
