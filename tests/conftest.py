@@ -20,6 +20,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream_maas.brokers import EmbeddedBroker, LocalKafka
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+FOLDER_MARKS = {"embedded": pytest.mark.embedded, "kafka": pytest.mark.kafka, "training": pytest.mark.training}
+"""What stands in these folders may start a broker without a fixture (`stream-maas demo` does) or takes long."""
 FIXTURE_MARKS = {
     "kafka": "kafka",
     "kafka_private": "kafka",
@@ -69,6 +71,8 @@ class Produce(Protocol):
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if mark := FOLDER_MARKS.get(Path(item.path).parent.name):
+            item.add_marker(mark)
         for name in getattr(item, "fixturenames", ()):
             if mark := FIXTURE_MARKS.get(name):
                 item.add_marker(mark)
