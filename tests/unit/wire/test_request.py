@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 import pytest
@@ -238,6 +239,16 @@ def test_invalid_input_names_place_and_rule(document: Any, message: str) -> None
     error = refusal(document)
     assert isinstance(error, InvalidInputError)
     assert str(error) == message
+
+
+def test_ids_have_no_c0_and_c1_control_characters_and_may_have_any_other() -> None:
+    for code in range(0x100):
+        document = {"inputs": [TENSOR], "id": chr(code)}
+        if unicodedata.category(chr(code)) == "Cc":
+            assert str(refusal(document)) == "id: has a control character"
+        else:
+            assert decode(document).id == chr(code)
+    assert decode({"inputs": [TENSOR], "id": "\u2028\ufffe\U0010ffff"}).id_source == "body"
 
 
 @pytest.mark.parametrize(
