@@ -10,6 +10,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import hypothesis
