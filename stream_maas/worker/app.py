@@ -253,7 +253,8 @@ class Worker:
         consumer = self._consumer()
         self._metrics.in_flight.set(consumer.unfinished_count)
         now_ms = time.time_ns() // 1_000_000
-        self._health.observed({tp: consumer.end_offset(tp) for tp in self._health.progress}, time.monotonic())
+        lags = {tp: consumer.behind(tp, entry.committed_offset) for tp, entry in self._health.progress.items()}
+        self._health.observed(lags, time.monotonic())
         for tp, entry in self._health.progress.items():
             age_s = (now_ms - entry.last_timestamp_ms) / 1000 if entry.lag and entry.last_timestamp_ms else 0.0
             self._metrics.lag_records.labels(tp.topic, tp.partition).set(entry.lag)

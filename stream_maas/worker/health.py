@@ -11,15 +11,12 @@ from aiokafka import TopicPartition
 class Progress:
     """One assigned partition."""
 
-    committed_offset: int = 0
-    end_offset: int | None = None
+    committed_offset: int | None = None
+    """Next offset to read, as this worker committed it; None before its first commit."""
     last_timestamp_ms: int = 0
     """Timestamp of the last committed record."""
-
-    @property
-    def lag(self) -> int:
-        """Records between the committed offset and the last stable offset seen; 0 before the first fetch."""
-        return max(0, (self.end_offset or 0) - self.committed_offset)
+    lag: int = 0
+    """Records not answered and committed yet, when last looked at."""
 
 
 @dataclass(slots=True)
@@ -49,11 +46,11 @@ class Health:
         entry.committed_offset, entry.last_timestamp_ms = offset, timestamp_ms
         self.last_progress_s = now_s
 
-    def observed(self, ends: dict[TopicPartition, int | None], now_s: float) -> None:
-        """Ends of the assigned partitions as just seen."""
-        for tp, end_offset in ends.items():
+    def observed(self, lags: dict[TopicPartition, int], now_s: float) -> None:
+        """Lag of the assigned partitions as just seen."""
+        for tp, lag in lags.items():
             if tp in self.progress:
-                self.progress[tp].end_offset = end_offset
+                self.progress[tp].lag = lag
         behind = any(entry.lag for entry in self.progress.values())
         self.behind_since_s = (self.behind_since_s or now_s) if behind else None
 

@@ -148,13 +148,17 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         rows = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         await self.call_thread(self._ensure_consumer().commit, rows)
 
-    def end_offset(self, tp: TopicPartition) -> int | None:
-        """Last stable offset seen by a fetch, or None before the first one."""
+    def unread(self, tp: TopicPartition) -> int:
+        """Records between the position and the last stable offset, as the last fetch saw it; 0 before the first one.
+
+        Positions move past control records (transaction markers), committed offsets do not.
+        """
         consumer = self._ensure_consumer()
         if tp not in consumer.assignment():
-            return None
-        end = consumer.last_stable_offset(tp)
-        return None if end is None or end < 0 else int(end)
+            return 0
+        state = consumer._subscription.subscription.assignment.state_value(tp)
+        end, position = consumer.last_stable_offset(tp), state._position  # one read each: another thread writes them
+        return 0 if end is None or position is None else max(0, int(end) - int(position))
 
     def verify_event_path(self, now: float, tp: Any) -> None:
         """Faust's stall warnings watch acks that this transport does not use; worker/health.py watches commits."""
@@ -169,9 +173,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unfinished: dict[Any, int] = {}
+        self._handed_out: dict[TopicPartition, tuple[int, int]] = {}
+        """First offset handed out in this era, and the one after the last."""
         self._room = asyncio.Event()
         self._undelivered = False
-        self.on_idle: list[asyncio.Event] = []
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -206,8 +211,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
         await self._thread.commit_offsets(offsets)
 
-    def end_offset(self, tp: TopicPartition) -> int | None:
-        return self._thread.end_offset(tp)
+    def behind(self, tp: TopicPartition, committed_offset: int | None) -> int:
+        """Records that are not answered and committed yet: not read, or handed out in this era and still on the way."""
+        first, following = self._handed_out.get(tp, (0, 0))
+        return self._thread.unread(tp) + max(0, following - max(first, committed_offset or 0))
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """The app's handler (it finishes the open transaction) runs first, while the generation is still valid."""
@@ -218,6 +225,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def _end_era(self) -> None:
         self.era += 1
         self._unfinished.clear()
+        self._handed_out.clear()
         self._room.set()
 
     async def _drain_messages(self, fetcher: Any) -> None:
@@ -277,6 +285,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                     (), None, chunk, None, 0, 0, faust_tp, generation_id=generation,
                 )  # fmt: skip
                 self._unfinished[chunk.tp] = self._unfinished.get(chunk.tp, 0) + 1
+                first, _ = self._handed_out.get(chunk.tp, (chunk_rows[0].offset, 0))
+                self._handed_out[chunk.tp] = (first, chunk.next_offset)
                 await callbacks[faust_tp](message)
         return True
 

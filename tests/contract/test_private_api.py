@@ -13,7 +13,7 @@ from io import BytesIO
 import aiokafka
 import faust
 import pytest
-from aiokafka.consumer import group_coordinator
+from aiokafka.consumer import group_coordinator, subscription_state
 from aiokafka.producer import sender, transaction_manager
 from faust.app import base as faust_app
 from faust.transport import conductor
@@ -114,8 +114,9 @@ async def test_faust_environment_cannot_win(monkeypatch: pytest.MonkeyPatch) -> 
 def test_consumer_thread_has_the_methods_that_are_called_on_it() -> None:
     for name in ("call_thread", "assignment", "_fetch_records"):
         assert hasattr(ChunkConsumerThread, name)
-    for attribute in ("_coordinator", "_group_instance_id", "_subscription"):
+    for attribute in ("_coordinator", "_group_instance_id", "_subscription", "last_stable_offset"):
         assert attribute in inspect.getsource(aiokafka.AIOKafkaConsumer)
+    assert "self._position = " in inspect.getsource(subscription_state.TopicPartitionState)
     coordinator_source = inspect.getsource(group_coordinator.GroupCoordinator)
     assert "self.generation =" in coordinator_source
     assert "self.member_id =" in coordinator_source
