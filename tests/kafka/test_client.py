@@ -67,11 +67,22 @@ async def test_calls_go_on_through_a_restart_of_the_broker(kafka_private: LocalK
         await asyncio.to_thread(kafka_private.kill)
         await asyncio.to_thread(kafka_private.start)
         predictions = await work
-        assert [prediction.label for prediction in predictions] == texts
-    # Idempotence: what had to be sent again was not doubled.
-    async with responder(bootstrap, prefix):
-        ends = await _ends(bootstrap, topics.requests(prefix))
-    assert ends == len(texts)
+    assert [prediction.label for prediction in predictions] == texts
+
+
+async def test_a_request_whose_acknowledgement_was_lost_is_not_doubled(kafka_private: LocalKafka, prefix: str) -> None:
+    """The frozen broker has the requests in its buffers, the client gives up waiting and sends them again."""
+    bootstrap = kafka_private.bootstrap
+    await make_topics(bootstrap, prefix)
+    impatient = KafkaConfig(bootstrap, request_timeout_ms=1_000)
+    async with responder(bootstrap, prefix), Client(kafka=impatient, prefix=prefix) as client:
+        await client.predict("echo", "connections are open")
+        kafka_private.freeze()
+        work = asyncio.create_task(client.predict_many("echo", [f"text {number}" for number in range(50)], timeout=60))
+        await asyncio.sleep(2.5)  # two request timeouts
+        kafka_private.thaw()
+        await work
+        assert await _count(bootstrap, topics.requests(prefix)) == 51
 
 
 async def test_requests_to_a_partition_that_was_added_are_answered(kafka: str, prefix: str) -> None:
@@ -119,7 +130,8 @@ async def test_a_producer_that_is_spent_is_replaced(kafka: str, prefix: str) -> 
         assert client._producer.idempotent
 
 
-async def _ends(bootstrap: str, topic: str) -> int:
+async def _count(bootstrap: str, topic: str) -> int:
+    """Records of a topic that has no transactions, so that offsets count."""
     consumer: Any = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await consumer.start()
     try:
