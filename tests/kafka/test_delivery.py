@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from stream_maas import topics
-from stream_maas.worker.kip447 import FencedProducer, GroupMetadata, require_stable_offsets
+from stream_maas.records import Answered, InputRecord, Outgoing
+from stream_maas.worker.kip447 import GroupMetadata, require_stable_offsets
+from stream_maas.worker.publisher import OutputTopics, TransactionalPublisher
+from stream_maas.worker.transport import Chunk
 from tests.support.conservation import assert_answered_once, assert_audited_once, match_requests
 from tests.support.deployment import ReadAll, create_topics, read_deployment, send
-from tests.support.log_reading import Tap, end_offsets
+from tests.support.faults import (
+    abort_transaction_of,
+    pending_offsets,
+    set_topic_config,
+    until_no_transaction_is_open,
+)
+from tests.support.log_reading import Tap
+from tests.support.members import MemberOnly, group_member, rebalance_twice
 from tests.support.slow import (
     PARTITIONS,
     QUICK_COUNT,
@@ -30,12 +37,13 @@ from tests.support.slow import (
     SLOW_PARTITION,
     SlowModel,
     committed,
+    finish_both_runs_of_the_slow_request,
     in_flight,
     open_transaction,
-    recovered,
+    provoke_until_recovered,
 )
 from tests.support.traffic import MAX_RECORD_BYTES, Feeder, Sent, make_traffic
-from tests.support.workers import Fleet, WorkerProcess
+from tests.support.workers import Fleet, first_to_end
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -108,9 +116,47 @@ async def test_a_chunk_fetched_before_a_rebalance_is_never_published_after_it(
             await in_flight(worker)
             assert not uncommitted.on(SLOW_PARTITION), "the slow model was too quick for this test"
             await visible.until(len(sent), "all answers")
-            await finish_both_runs_of_the_slow_request(kafka, prefix, worker, slow_model, sent)
+            await finish_both_runs_of_the_slow_request(kafka, prefix, slow_model, sent)
         assert await worker.stop() == 0
         await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def test_an_interval_that_outlives_its_generation_is_refused(kafka: str, prefix: str, read_all: ReadAll) -> None:
+    """P2: its offsets go out under the generation in which it began. Under the present one they would be accepted,
+    while the partition's new owner answers the same records. A worker gets here when a chunk joins between the last
+    commit of a revocation and the end of its era; here the publisher is alone with a real member of a real group."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    requests = topics.requests(prefix)
+    failures: list[str] = []
+    commits: list[Mapping[TopicPartition, int]] = []
+    async with group_member(kafka, prefix, requests) as member:
+        publisher = TransactionalPublisher(
+            group_id=prefix,
+            transactional_id=f"{prefix}-w1",
+            transaction_timeout_ms=60_000,
+            connection={"bootstrap_servers": kafka},
+            topics=OutputTopics(topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix)),
+            consumer=lambda: MemberOnly(member),
+            commit_interval_ms=600_000,
+            compression="none",
+            on_commit=lambda _chunks, offsets, _duration_s: commits.append(offsets),
+            on_failure=failures.append,
+            on_fatal=lambda error: failures.append(type(error).__name__),
+        )
+        await publisher.start()
+        began = GroupMetadata.of(member).generation_id
+        record = InputRecord(requests, 0, 0, 0, None, b"{}")
+        chunk = Chunk(TopicPartition(requests, 0), [record], era=0, generation=began)
+        await publisher.publish(chunk, Answered([Outgoing(None, b"stale", [])], [], [], {}))
+        await rebalance_twice(kafka, prefix)
+        async with asyncio.timeout(60):
+            while GroupMetadata.of(member).generation_id <= began:  # noqa: ASYNC110 - aiokafka has no event for it
+                await asyncio.sleep(0.02)
+        await publisher.finish()
+        await publisher.stop(commit=False)
+        assert (failures, commits) == (["stale_generation"], [])
+        assert await member.committed(TopicPartition(requests, 0)) is None
+    assert await read_all(kafka, topics.results(prefix)) == []
 
 
 async def test_revocation_commits_what_is_done_before_the_group_rejoins(
@@ -167,7 +213,7 @@ async def test_a_transaction_that_was_aborted_under_it_is_served_again(
             sent += await provoke_until_recovered(kafka, prefix, worker, slow_model)
             assert not uncommitted.on(SLOW_PARTITION), "the slow model was too quick for this test"
             await visible.until(len(sent), "all answers")
-            await finish_both_runs_of_the_slow_request(kafka, prefix, worker, slow_model, sent)
+            await finish_both_runs_of_the_slow_request(kafka, prefix, slow_model, sent)
         metrics = await worker.metrics()
         assert metrics["stream_maas_requests_total"] == len(sent)
         assert metrics["stream_maas_answers_total{prediction}"] == len(sent)
@@ -228,7 +274,7 @@ async def test_aborts_in_the_middle_of_a_flow(kafka: str, prefix: str, tmp_path:
 async def test_of_two_workers_with_one_name_one_gives_way(
     kafka: str, prefix: str, tmp_path: Path, read_all: ReadAll
 ) -> None:
-    """P6: it stops un-acknowledged with the exit code that asks for a restart; the other one goes on."""
+    """P6, K: it stops un-acknowledged with the exit code that asks for a restart; the other one goes on."""
     traffic = make_traffic(8_000, partitions=4, seed=4)
     await create_topics(kafka, prefix, 4)
     settings = {"ADMISSION_MAX_RECORD_BYTES": str(MAX_RECORD_BYTES), "WORKER_CHUNK_MAX_RECORDS": "16"}
@@ -244,6 +290,8 @@ async def test_of_two_workers_with_one_name_one_gives_way(
             assert await loser.exit() == 75
             await tap.until(len(traffic.records), "all answers")
             await feeder.done()
+        # At the first refusal, and not after so many failures as a broken broker is allowed.
+        assert loser.logs().count('"reason": "FencedInstanceError"') == 1
         assert await winner.stop() == 0
         await assert_exactly_once(kafka, prefix, traffic.records, read_all)
 
@@ -280,9 +328,10 @@ async def test_commits_after_the_interval_while_a_chunk_is_slow(
         await assert_exactly_once(kafka, prefix, sent, read_all)
 
 
-async def test_stable_fetch_waits_for_offsets_of_an_open_transaction(kafka: str, prefix: str, create_topic) -> None:
+async def test_stable_fetch_waits_for_offsets_of_an_open_transaction(kafka: str, prefix: str) -> None:
     """K: the plain fetch answers with what was committed before, which is how work gets repeated."""
-    partition = TopicPartition(await create_topic(kafka, f"{prefix}.in", 1), 0)
+    await create_topics(kafka, prefix, PARTITIONS)
+    partition = TopicPartition(topics.requests(prefix), 0)
     async with pending_offsets(kafka, prefix, {partition: 5}) as producer:
         plain = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=prefix, enable_auto_commit=False)
         stable = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=prefix, enable_auto_commit=False)
@@ -342,89 +391,3 @@ async def test_a_worker_that_cannot_publish_stops_unacknowledged(
         await worker.ready()
         assert await worker.stop() == 0
         await assert_exactly_once(kafka, prefix, sent, read_all)
-
-
-async def abort_transaction_of(bootstrap: str, prefix: str, instance: str) -> None:
-    """InitProducerId with the worker's transactional id: the broker aborts what is open and fences its epoch."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=f"{prefix}-{instance}")
-    await producer.start()
-    await producer.stop()
-
-
-async def provoke_until_recovered(bootstrap: str, prefix: str, worker: WorkerProcess, model: SlowModel) -> list[Sent]:
-    """Quick requests, one by one, until the worker has noticed that its producer is fenced."""
-    sent: list[Sent] = []
-    waiting = asyncio.create_task(recovered(worker))
-    while not waiting.done():
-        sent.append(model.quick(QUICK_PARTITION, f"provoke-{len(sent)}"))
-        await send(bootstrap, topics.requests(prefix), sent[-1:])
-        await asyncio.wait([waiting], timeout=0.1)
-    await waiting
-    return sent
-
-
-async def finish_both_runs_of_the_slow_request(
-    bootstrap: str, prefix: str, worker: WorkerProcess, model: SlowModel, sent: list[Sent]
-) -> None:
-    """The stale run of the slow request may end after the valid one. Chunks of one partition are published in order,
-    so once a later request of that partition is answered, the stale run has ended and was dropped or published."""
-    last = model.quick(SLOW_PARTITION, "last")
-    sent.append(last)
-    async with Tap(bootstrap, topics.results(prefix)) as visible:
-        await send(bootstrap, topics.requests(prefix), [last])
-        await visible.until(len(sent), "the answer behind the slow one")
-
-
-async def rebalance_twice(bootstrap: str, prefix: str) -> None:
-    """A second member joins the workers' group, gets a partition and leaves again."""
-    consumer = AIOKafkaConsumer(
-        topics.requests(prefix), bootstrap_servers=bootstrap, group_id=prefix, enable_auto_commit=False,
-        partition_assignment_strategy=[RoundRobinPartitionAssignor], heartbeat_interval_ms=200,
-    )  # fmt: skip
-    async with consumer, asyncio.timeout(60):
-        while not consumer.assignment():  # noqa: ASYNC110 - aiokafka has no event for it
-            await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def pending_offsets(
-    bootstrap: str, group: str, offsets: dict[TopicPartition, int]
-) -> AsyncIterator[FencedProducer]:
-    """Offsets of a group that has no members yet, in a transaction that stays open."""
-    producer = FencedProducer(
-        bootstrap_servers=bootstrap, transactional_id=f"{group}-before", transaction_timeout_ms=600_000
-    )
-    await producer.start()
-    try:
-        await producer.begin_transaction()
-        await producer.send_offsets(offsets, group, GroupMetadata(-1, "", None))
-        yield producer
-    finally:
-        await producer.stop()
-
-
-async def until_no_transaction_is_open(bootstrap: str, topic: str) -> None:
-    """Until the last stable offset is the high watermark on every partition."""
-    stable, end = {}, None
-    async with asyncio.timeout(120):
-        while stable != end:
-            stable = await end_offsets(bootstrap, topic, "read_committed")
-            end = await end_offsets(bootstrap, topic, "read_uncommitted")
-
-
-async def first_to_end(*workers: WorkerProcess) -> tuple[WorkerProcess, WorkerProcess]:
-    """Of two workers (the one that ended, the other)."""
-    async with asyncio.timeout(120):
-        while all(worker.running for worker in workers):  # noqa: ASYNC110 - processes
-            await asyncio.sleep(0.02)
-    one, two = sorted(workers, key=lambda worker: worker.running)
-    return one, two
-
-
-async def set_topic_config(bootstrap: str, topic: str, configs: dict[str, str]) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)])
-    finally:
-        await admin.close()

@@ -80,6 +80,28 @@ async def recovered(worker: WorkerProcess, count: int = 1) -> None:
     await _metric_reaches(worker, "stream_maas_recoveries_total", count)
 
 
+async def provoke_until_recovered(bootstrap: str, prefix: str, worker: WorkerProcess, model: SlowModel) -> list[Sent]:
+    """Quick requests, one by one, until the worker has noticed that its producer is fenced."""
+    sent: list[Sent] = []
+    waiting = asyncio.create_task(recovered(worker))
+    while not waiting.done():
+        sent.append(model.quick(QUICK_PARTITION, f"provoke-{len(sent)}"))
+        await send(bootstrap, topics.requests(prefix), sent[-1:])
+        await asyncio.wait([waiting], timeout=0.1)
+    await waiting
+    return sent
+
+
+async def finish_both_runs_of_the_slow_request(bootstrap: str, prefix: str, model: SlowModel, sent: list[Sent]) -> None:
+    """The stale run of the slow request may end after the valid one. Chunks of one partition are published in order,
+    so once a later request of that partition is answered, the stale run has ended and was dropped or published."""
+    last = model.quick(SLOW_PARTITION, "last")
+    sent.append(last)
+    async with Tap(bootstrap, topics.results(prefix)) as visible:
+        await send(bootstrap, topics.requests(prefix), [last])
+        await visible.until(len(sent), "the answer behind the slow one")
+
+
 async def _metric_reaches(worker: WorkerProcess, name: str, value: float) -> None:
     give_up = time.monotonic() + IN_FLIGHT_TIMEOUT_S
     while (now := (await worker.metrics()).get(name, 0.0)) < value:

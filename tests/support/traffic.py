@@ -162,8 +162,9 @@ class _Maker:
         return self._sent(number, value, request_id, code="expired", age_ms=60_000)
 
     def too_large(self, number: int) -> Sent:
-        # Too large to be parsed at all, so whether its own id comes back is not promised: the record brings none.
-        return self._sent(number, text_request("long " * MAX_RECORD_BYTES), None, code="too_large")
+        request_id = f"large-{number}"
+        value = text_request("long " * MAX_RECORD_BYTES, request_id=request_id)
+        return self._sent(number, value, request_id, code="too_large")
 
     def personal_text(self, number: int) -> Sent:
         request_id = f"text-{number}"

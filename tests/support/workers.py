@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 READY_TIMEOUT_S = 120.0
@@ -134,7 +134,7 @@ class WorkerProcess:
 
     async def metrics(self) -> dict[str, float]:
         """The worker's /metrics: `name` -> value summed over labels, and `name{label}` for single-label samples."""
-        page = await asyncio.to_thread(self._get, "/metrics")
+        _, page = await self.page("/metrics")
         values: dict[str, float] = {}
         for family in text_string_to_metric_families(page):
             for sample in family.samples:
@@ -157,9 +157,11 @@ class WorkerProcess:
             self.kill()
         self._forget()
 
-    def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.facts['web_port']}{path}", timeout=30) as page:
-            return str(page.read().decode())
+    async def page(self, path: str) -> tuple[int, str]:
+        """Status and text of one of the worker's web pages."""
+        url = f"http://127.0.0.1:{self.facts['web_port']}{path}"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return response.status, await response.text()
 
     @property
     def _stdout(self) -> Path:
@@ -227,3 +229,12 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
             worker.close()
+
+
+async def first_to_end(*workers: WorkerProcess) -> tuple[WorkerProcess, WorkerProcess]:
+    """Of two workers (the one that ended, the other)."""
+    async with asyncio.timeout(120):
+        while all(worker.running for worker in workers):  # noqa: ASYNC110 - processes
+            await asyncio.sleep(0.02)
+    one, two = sorted(workers, key=lambda worker: worker.running)
+    return one, two
