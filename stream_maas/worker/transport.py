@@ -293,20 +293,24 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def _split(self, rows: list[Any]) -> list[list[Any]]:
         """Slices of at most `chunk_max_records` records and `chunk_max_bytes` value bytes (one record at least)."""
         options: TransportOptions = self.app.transport_options
-        total_bytes = sum(len(row.value) for row in rows if row.value is not None)
-        if len(rows) <= options.chunk_max_records and total_bytes <= options.chunk_max_bytes:
-            return [rows] if rows else []
-        slices: list[list[Any]] = [[]]
-        size_bytes = 0
-        for row in rows:
-            row_bytes = len(row.value) if row.value is not None else 0
-            full = len(slices[-1]) >= options.chunk_max_records or size_bytes + row_bytes > options.chunk_max_bytes
-            if slices[-1] and full:
-                slices.append([])
-                size_bytes = 0
-            slices[-1].append(row)
-            size_bytes += row_bytes
-        return slices
+        most, most_bytes = options.chunk_max_records, options.chunk_max_bytes
+        slices = [rows[start : start + most] for start in range(0, len(rows), most)]
+        if sum([len(row.value) for row in rows if row.value is not None]) <= most_bytes:
+            return slices
+        return [part for whole in slices for part in _split_by_size(whole, most_bytes)]
+
+
+def _split_by_size(rows: list[Any], most_bytes: int) -> list[list[Any]]:
+    slices: list[list[Any]] = [[]]
+    size_bytes = 0
+    for row in rows:
+        row_bytes = len(row.value) if row.value is not None else 0
+        if slices[-1] and size_bytes + row_bytes > most_bytes:
+            slices.append([])
+            size_bytes = 0
+        slices[-1].append(row)
+        size_bytes += row_bytes
+    return slices
 
 
 class SecuredProducer(driver.Producer):  # type: ignore[misc]
