@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -55,6 +55,9 @@ Clock = Callable[[], int]
 """Monotonic nanoseconds; only differences are used."""
 
 _encode = msgspec.json.Encoder().encode
+_NO_TIMINGS = Timings()
+_UNKNOWN = Request(id="", id_source="coordinates", inputs=())
+"""Stands for the request of a record that could not be decoded or redacted: nothing is known of it."""
 _LOOPED = "headers.ce_type: an answer of this service is not a request"
 
 
@@ -76,7 +79,8 @@ class Item:
 
     __slots__ = (
         "batch", "deadline_us", "error", "id_source", "infer_us", "key", "looped", "model",
-        "output", "record", "redact_us", "redacted", "request", "request_id", "row", "subject_ref",
+        "output", "output_digest", "record", "redact_us", "redacted", "request", "request_id", "row", "subject_ref",
+        "timings",
     )  # fmt: skip
 
     def __init__(self, record: KafkaRecord) -> None:
@@ -93,10 +97,12 @@ class Item:
         self.model: Model | None = None
         self.row: Row | None = None
         self.output: Output | None = None
+        self.output_digest: str | None = None
         self.error: RequestError | None = None
         self.batch: BatchPosition | None = None
         self.redact_us = 0
         self.infer_us = 0
+        self.timings = _NO_TIMINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +190,11 @@ def finish(plan: Plan, *, clock: Clock, service: Service) -> Answered:
     moment = plan.moment
     elapsed_us = (finish_ns - moment.started_ns) // 1000
     written_us = moment.now_us + elapsed_us
-    results: list[Outgoing] = []
-    decisions: list[Decision] = []
     for item in plan.items:
         waited_us = max(0, moment.now_us - item.record.timestamp * 1000)
-        timings = Timings(waited_us, item.redact_us, item.infer_us, waited_us + elapsed_us)
-        result, decision = _answer(item, timings, moment.lane, service)
-        if result is not None:
-            results.append(result)
-        decisions.append(decision)
+        item.timings = Timings(waited_us, item.redact_us, item.infer_us, waited_us + elapsed_us)
+    results = [result for item in plan.items if (result := _result(item, service)) is not None]
+    decisions = [_decision(item, moment.lane, service) for item in plan.items]
     audit_headers = wire.audit_headers()
     audits = [
         Outgoing(
@@ -309,37 +311,47 @@ def _batch(model: Model, members: Sequence[Item]) -> list[Batch]:
     return batches
 
 
-def _answer(item: Item, timings: Timings, lane: str, service: Service) -> tuple[Outgoing | None, Decision]:
-    """The result record (None for a looped record) and what the audit event says of it."""
-    record = item.record
-    request = item.redacted.value if item.redacted is not None else None
-    redactions: Mapping[str, int] = item.redacted.counts if item.redacted is not None else {}
-    value, output_digest = b"", None
+def _result(item: Item, service: Service) -> Outgoing | None:
+    """The result record; None for a looped record. A prediction that cannot be published becomes a rejection."""
+    value = b""
     if item.error is None:
         assert item.model is not None
         assert item.output is not None
+        counts = item.redacted.counts if item.redacted is not None else {}
         prediction = Prediction(
-            id=item.request_id,
-            model=item.model.ref,
-            outputs=item.output.tensors,
-            redactions=redactions,
-            timings=timings,
-            batch=item.batch,
+            item.request_id, item.model.ref, item.output.tensors, counts, timings=item.timings, batch=item.batch
         )
         try:
-            value, output_digest = wire.encode_prediction_and_digest(prediction)
+            value, item.output_digest = wire.encode_prediction_and_digest(prediction)
             check_answer_size(value, service.limits)
         except RequestError as error:
-            item.error, output_digest = error, None
+            item.error = error
         except Exception as error:  # noqa: BLE001 - for example a BYTES output that is not UTF-8
             item.error = BadOutputError(f"outputs: cannot be encoded ({type(error).__name__})")
-    if item.error is not None:
-        refusal = item.error
+    if item.looped:
+        return None
+    refusal = item.error
+    if refusal is not None:
+        item.output = item.output_digest = None
         value = wire.encode_rejection(
             Rejection(item.request_id, refusal.code, str(refusal), refusal.retryable, refusal.retry_after_ms)
         )
-    predicted = item.error is None
-    decision = Decision(
+    record = item.record
+    headers = wire.answer_headers(
+        "prediction" if refusal is None else "rejection",
+        request_id=item.request_id,
+        audit_id=wire.audit_id(record.topic, record.partition, record.offset),
+        source=service.source,
+        traceparent=item.redacted.value.traceparent if item.redacted is not None else None,
+    )
+    return Outgoing(item.key, value, headers)
+
+
+def _decision(item: Item, lane: str, service: Service) -> Decision:
+    """What the audit event says of one record."""
+    record, redacted, output, error = item.record, item.redacted, item.output, item.error
+    request = redacted.value if redacted is not None else _UNKNOWN
+    return Decision(
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
@@ -347,36 +359,26 @@ def _answer(item: Item, timings: Timings, lane: str, service: Service) -> tuple[
         lane=lane,
         request_id=item.request_id,
         id_source=item.id_source,
-        status="prediction" if predicted else "rejection",
-        code=None if item.error is None else item.error.code,
-        tenant=request.tenant if request else None,
+        status="prediction" if error is None else "rejection",
+        code=None if error is None else error.code,
+        tenant=request.tenant,
         subject_ref=item.subject_ref,
-        purpose=request.purpose if request else None,
-        consent_ref=request.consent_ref if request else None,
-        priority=request.priority if request else 0,
-        model=item.model.ref if item.model else None,
-        model_name=request.model_name if request else None,
+        purpose=request.purpose,
+        consent_ref=request.consent_ref,
+        priority=request.priority,
+        model=item.model.ref if item.model is not None else None,
+        model_name=request.model_name,
         input_bytes=len(record.value) if record.value is not None else 0,
-        input_digest=_input_digest(item, request, service),
-        redactions=redactions,
+        input_digest=_input_digest(item, service),
+        redactions=redacted.counts if redacted is not None else {},
         redaction_policy=service.redactor.policy,
-        output_digest=output_digest,
-        label=item.output.label if predicted and item.output else None,
-        score_ppm=item.output.score_ppm if predicted and item.output else None,
+        output_digest=item.output_digest,
+        label=output.label if output is not None else None,
+        score_ppm=output.score_ppm if output is not None else None,
         batch=item.batch,
-        timings=timings,
-        trace_id=request.traceparent[3:35] if request and request.traceparent else None,
+        timings=item.timings,
+        trace_id=request.traceparent[3:35] if request.traceparent else None,
     )
-    if item.looped:
-        return None, decision
-    headers = wire.answer_headers(
-        "prediction" if predicted else "rejection",
-        request_id=item.request_id,
-        audit_id=wire.audit_id(record.topic, record.partition, record.offset),
-        source=service.source,
-        traceparent=request.traceparent if request else None,
-    )
-    return Outgoing(item.key, value, headers), decision
 
 
 def _tally(items: Sequence[Item]) -> tuple[Counter[str], Counter[tuple[str, str, str]], Counter[str]]:
@@ -395,9 +397,10 @@ def _tally(items: Sequence[Item]) -> tuple[Counter[str], Counter[tuple[str, str,
     return codes, models, redactions
 
 
-def _input_digest(item: Item, request: Request | None, service: Service) -> str:
+def _input_digest(item: Item, service: Service) -> str:
     """Keyed digest of the redacted inputs; of the raw bytes where no redacted form exists."""
-    if request is not None:
+    if item.redacted is not None:
+        request = item.redacted.value
         return digest(service.digest_key, "input", request.tenant, _encode(request.inputs))
     return digest(service.digest_key, "raw", None, item.record.value or b"")
 
