@@ -31,6 +31,8 @@ from stream_maas.records import Outgoing
 LOAD_SHARE = 0.3
 """Of the worker's own exactly-once throughput: the rate at which latency is taken, the same for everybody."""
 SAMPLE_COUNT = 256
+FILE_WIDTH = 120
+"""Columns where the output goes to a file."""
 CONTENDERS = (servers.BARE, servers.AT_LEAST_ONCE, servers.EXACTLY_ONCE)
 
 
@@ -166,6 +168,8 @@ async def _measure(benchmark: Benchmark, *, with_latency: bool) -> None:
 def main() -> None:
     options = _options()
     console = Console(stderr=options.json, highlight=False)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
     # The first record to a fresh topic may find its leader not ready; aiokafka repeats it and says so in an error.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if options.profile:
