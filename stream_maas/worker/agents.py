@@ -58,7 +58,7 @@ class LaneAgent:
         answered = await self._serve(chunk)
         if previous is not None and not previous.done():
             await asyncio.wait([previous])
-        await self._publisher.publish(chunk, answered)
+        self._publisher.publish(chunk, answered)
 
     async def _serve(self, chunk: Chunk) -> Answered:
         clock = time.perf_counter_ns

@@ -158,6 +158,7 @@ class Worker:
             "topics": OutputTopics(topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix)),
             "consumer": self._consumer,
             "commit_interval_ms": worker.commit_interval_ms,
+            "chunk_max_records": worker.chunk_max_records,
             "compression": worker.compression,
             "on_commit": self._on_commit,
             "on_failure": lambda reason: self._metrics.recoveries.labels(reason).inc(),

@@ -6,8 +6,8 @@ an attack for each of 1-6.
 
 1. `transactional.id` is application id + stable instance name: a restart ends its predecessor's transaction at once.
 2. The generation is read when the interval begins. A chunk of another era or generation never enters.
-3. An interval commits as soon as nothing waits to join it, or after `commit_interval_ms`. Work on the next chunks
-   goes on meanwhile.
+3. An interval commits as soon as nothing waits to join it, or after `commit_interval_ms` at the latest. Work on the
+   next chunks goes on meanwhile.
 4. On revocation the open interval is finished before the group rejoins; its generation is still valid then.
 5. After any failure everything goes back to what was committed: the interval's tallies are dropped, the producer is
    replaced (InitProducerId ends whatever was open) and the partitions are rewound to the group's committed offsets.
@@ -94,6 +94,7 @@ class Publisher:
         topics: OutputTopics,
         consumer: Callable[[], Consumer],
         commit_interval_ms: int,
+        chunk_max_records: int,
         compression: str,
         on_commit: OnCommit,
         on_failure: Callable[[str], None],
@@ -109,11 +110,13 @@ class Publisher:
         self._topics = topics
         self._consumer = consumer
         self._interval_s = commit_interval_ms / 1000
+        self._chunk_max_records = chunk_max_records
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._on_fatal = on_fatal
         self._lock = asyncio.Lock()
-        self._joined = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._waiting: list[tuple[Chunk, Answered]] = []
         self._open: Interval | None = None
         self._producer: Any = None
         self._failures = 0
@@ -134,24 +137,19 @@ class Publisher:
             self._committer.cancel()
         await self._close_producer()
 
-    async def publish(self, chunk: Chunk, answered: Answered) -> None:
-        """Add a chunk's output to the open interval. A chunk that is no longer current is dropped (rule 2)."""
-        async with self._lock:
-            consumer = self._consumer()
-            if self._stopping or not consumer.is_current(chunk):
-                consumer.finished(chunk)
-                return
-            try:
-                await self._join(chunk, answered, consumer)
-            except Exception as error:  # noqa: BLE001 - rule 5: one way back for all failures
-                await self._recover(error)
-                return
-            consumer.finished(chunk)
-        self._joined.set()
+    def publish(self, chunk: Chunk, answered: Answered) -> None:
+        """Hand a chunk's output over; never waits. Chunks of a partition are published in the order of these calls.
+
+        The chunk stays unfinished until it joins an interval, so what waits here is bounded by the transport.
+        """
+        self._waiting.append((chunk, answered))
+        self._arrived.set()
 
     async def finish(self) -> None:
-        """Commit the open interval, if there is one."""
+        """Publish what waits and commit the open interval, if there is one."""
         async with self._lock:
+            if not await self._join():
+                return
             interval, self._open = self._open, None
             if interval is None:
                 return
@@ -165,20 +163,55 @@ class Publisher:
             self._failures = 0
             self._on_commit(interval.chunks, interval.offsets, time.monotonic() - started_s)
 
-    async def _join(self, chunk: Chunk, answered: Answered, consumer: Consumer) -> None:
-        if self._open is None:
-            group = consumer.group_metadata()
-            await self._begin()
-            self._open = Interval(group, time.monotonic())
-        interval = self._open
-        for topic, rows in (
-            (self._topics.audit, answered.audits),
-            (self._topics.results, answered.results),
-            (self._topics.dead_letters, answered.dead_letters),
-        ):
-            interval.deliveries += await self._send(topic, chunk.tp.partition, rows)
-        interval.offsets[chunk.tp] = chunk.next_offset
-        interval.chunks.append((chunk, answered))
+    async def _join(self) -> bool:
+        """Everything that waits joins the open interval, under the lock; False when that failed."""
+        chunks = self._take_current()
+        if not chunks:
+            return True
+        consumer = self._consumer()
+        try:
+            if self._open is None:
+                group = consumer.group_metadata()
+                await self._begin()
+                self._open = Interval(group, time.monotonic())
+            interval = self._open
+            interval.deliveries += await self._send_all(chunks)
+        except Exception as error:  # noqa: BLE001 - rule 5: one way back for all failures
+            await self._recover(error)
+            return False
+        for chunk, answered in chunks:
+            interval.offsets[chunk.tp] = chunk.next_offset
+            interval.chunks.append((chunk, answered))
+            consumer.finished(chunk)
+        return True
+
+    def _take_current(self) -> list[tuple[Chunk, Answered]]:
+        """What waits, without the chunks that are no longer current (rule 2): those are dropped."""
+        consumer = self._consumer()
+        waiting, self._waiting = self._waiting, []
+        current = []
+        for chunk, answered in waiting:
+            if self._stopping or not consumer.is_current(chunk):
+                consumer.finished(chunk)
+            else:
+                current.append((chunk, answered))
+        return current
+
+    async def _send_all(self, chunks: Sequence[tuple[Chunk, Answered]]) -> list[asyncio.Future[Any]]:
+        """Rows of one output partition go out together, however many chunks they fill."""
+        rows: dict[tuple[str, int], list[Outgoing]] = {}
+        for chunk, answered in chunks:
+            for topic, outgoing in (
+                (self._topics.audit, answered.audits),
+                (self._topics.results, answered.results),
+                (self._topics.dead_letters, answered.dead_letters),
+            ):
+                if outgoing:
+                    rows.setdefault((topic, chunk.tp.partition), []).extend(outgoing)
+        deliveries = []
+        for (topic, partition), outgoing in rows.items():
+            deliveries += await self._send(topic, partition, outgoing)
+        return deliveries
 
     async def _send(self, topic: str, partition: int, rows: Sequence[Outgoing]) -> list[asyncio.Future[Any]]:
         """Whole batches; a row that does not fit closes the batch and opens the next one."""
@@ -199,21 +232,34 @@ class Publisher:
         return deliveries
 
     async def _commit_loop(self) -> None:
-        """Rule 3. Wakes for every joined chunk; waits on only while more chunks of this process are on their way."""
+        """Rule 3. What arrives while a commit is under way joins the next interval in one go.
+
+        An interval stays open for the part of `commit_interval_ms` that its chunks are full: nearly empty chunks mean
+        that the worker keeps up and latency counts, full ones that it does not and large transactions count.
+        """
         while True:
-            await self._joined.wait()
-            self._joined.clear()
-            while (interval := self._open) is not None:
-                left_s = interval.began_s + self._interval_s - time.monotonic()
+            await self._arrived.wait()
+            while True:
+                self._arrived.clear()
+                async with self._lock:
+                    await self._join()
+                    interval = self._open
+                if interval is None:
+                    break
+                left_s = interval.began_s + self._interval_s * self._fill(interval) - time.monotonic()
                 if left_s <= 0 or self._consumer().unfinished_count == 0:
                     break
                 try:
                     async with asyncio.timeout(left_s):
-                        await self._joined.wait()
-                    self._joined.clear()
+                        await self._arrived.wait()
                 except TimeoutError:
                     break
             await self.finish()
+
+    def _fill(self, interval: Interval) -> float:
+        """Mean fill of the interval's chunks, 0 to 1."""
+        rows = sum(len(chunk.records) for chunk, _ in interval.chunks)
+        return min(1.0, rows / (len(interval.chunks) * self._chunk_max_records))
 
     def _committer_ended(self, task: asyncio.Task[None]) -> None:
         """It only ends by `stop`; anything else is a defect, and without it nothing would commit any more."""
@@ -224,6 +270,7 @@ class Publisher:
     async def _recover(self, error: Exception) -> None:
         """Rule 5, under the lock."""
         self._open = None
+        self._waiting.clear()
         self._failures += 1
         stale = isinstance(error, StaleGenerationError)
         self._on_failure("stale_generation" if stale else type(error).__name__)
