@@ -182,7 +182,9 @@ class Worker:
         )
 
     async def _start_app(self, service: pipeline.Service, publisher: Publisher) -> None:
-        app = self._app = create_app(self._settings, stable_offsets=publisher.mode == "exactly-once")
+        app = self._app = create_app(
+            self._settings, stable_offsets=publisher.mode == "exactly-once", on_fenced=self._on_fatal
+        )
         for topic, lane in self._lanes.items():
             # One executor per lane: slow models of one lane never hold the threads that another one needs.
             threads = self._settings.inference.executor_threads
@@ -312,11 +314,14 @@ class Worker:
         return ProbeServer(worker.web_host, worker.web_port, self._health, self._metrics, self._refresh)
 
 
-def create_app(settings: Settings, *, stable_offsets: bool) -> ChunkApp:
+def create_app(
+    settings: Settings, *, stable_offsets: bool, on_fenced: Callable[[Exception], None] = lambda error: None
+) -> ChunkApp:
     """A Faust app without agents. Every setting is passed: Faust's own environment variables cannot win."""
     worker = settings.worker
     return ChunkApp(
         worker.app_id,
+        on_fenced=on_fenced,
         transport_options=TransportOptions(
             connection=kafka.connection(settings.kafka),
             group_id=worker.app_id,

@@ -7,7 +7,11 @@ aiokafka speaks TxnOffsetCommit v0 and OffsetFetch v3. Exactly-once with one pro
 - OffsetFetch v7 with `require_stable`, so that a new owner does not read an offset while an older owner's
   transaction on it is still open (it would repeat that work, and both would commit).
 
-Both are one struct and one handler each. Nothing here knows stream_maas; tests/contract/test_private_api.py
+A third addition belongs to static membership (KIP-345): Heartbeat v3 carries the group.instance.id, so that a member
+whose name was taken over learns it from the next heartbeat. With aiokafka's v1 it is told UNKNOWN_MEMBER_ID, joins
+again under the same name and throws the other one out, without end.
+
+Each is one struct and one handler. Nothing here knows stream_maas; tests/contract/test_private_api.py
 pins the private names of aiokafka that are used. https://cwiki.apache.org/confluence/display/KAFKA/KIP-447
 """
 
@@ -15,7 +19,7 @@ from __future__ import annotations
 
 import collections
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +27,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka import errors as kafka_errors
 from aiokafka.producer import sender as aiokafka_sender
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.types import (
     Boolean,
     CompactArray,
@@ -31,11 +36,13 @@ from aiokafka.protocol.types import (
     Int32,
     Int64,
     Schema,
+    String,
     TaggedFields,
 )
 from aiokafka.structs import OffsetAndMetadata
 
 _Utf8 = CompactString("utf-8")
+_Text = String("utf-8")
 _TAGS = ("tags", TaggedFields)
 
 UNSTABLE_OFFSET_COMMIT = 88
@@ -176,6 +183,36 @@ class StableOffsetFetchRequest(Request[OffsetFetchRequest_v7]):  # type: ignore[
         return request_struct_class(*self._fields)
 
 
+class HeartbeatResponse_v3(Response):  # type: ignore[misc]  # noqa: N801
+    API_KEY = 12
+    API_VERSION = 3
+    SCHEMA = Schema(("throttle_time_ms", Int32), ("error_code", Int16))
+
+
+class HeartbeatRequest_v3(RequestStruct):  # type: ignore[misc]  # noqa: N801
+    API_KEY = 12
+    API_VERSION = 3
+    RESPONSE_TYPE = HeartbeatResponse_v3
+    SCHEMA = Schema(
+        ("group_id", _Text),
+        ("generation_id", Int32),
+        ("member_id", _Text),
+        ("group_instance_id", _Text),
+    )
+
+
+class StaticHeartbeatRequest(Request[HeartbeatRequest_v3]):  # type: ignore[misc]
+    """Request builder: fields in the order of `HeartbeatRequest_v3.SCHEMA`."""
+
+    API_KEY = 12
+
+    def __init__(self, *fields: Any) -> None:
+        self._fields = fields
+
+    def build(self, request_struct_class: type[HeartbeatRequest_v3]) -> HeartbeatRequest_v3:
+        return request_struct_class(*self._fields)
+
+
 @dataclass(frozen=True, slots=True)
 class GroupMetadata:
     """Who we are in the consumer group right now (Java's ConsumerGroupMetadata)."""
@@ -280,6 +317,26 @@ def require_stable_offsets(consumer: AIOKafkaConsumer) -> None:
     """Make a started consumer read committed offsets with OffsetFetch v7 and `require_stable`."""
     coordinator = consumer._coordinator
     coordinator._do_fetch_commit_offsets = types.MethodType(_fetch_stable_offsets, coordinator)
+
+
+def fence_heartbeats(consumer: AIOKafkaConsumer, on_fenced: Callable[[FencedInstanceError], None]) -> None:
+    """Make a started static member heartbeat under its name; `on_fenced` is called when another one has taken it."""
+    coordinator = consumer._coordinator
+    send = coordinator._send_req
+
+    async def send_static(request: Any) -> Any:
+        if not isinstance(request, HeartbeatRequest) or coordinator._group_instance_id is None:
+            return await send(request)
+        response = await send(
+            StaticHeartbeatRequest(
+                coordinator.group_id, coordinator.generation, coordinator.member_id, coordinator._group_instance_id
+            )
+        )
+        if response.error_code == FENCED_INSTANCE_ID:
+            on_fenced(FencedInstanceError("group.instance.id is used by another member"))
+        return response
+
+    coordinator._send_req = send_static
 
 
 async def _fetch_stable_offsets(coordinator: Any, partitions: Any) -> dict[TopicPartition, OffsetAndMetadata]:

@@ -17,7 +17,7 @@ Rules (tests/kafka attacks each of them on a real broker):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,10 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         await super().on_start()
         if self.app.transport_options.stable_offsets:
             kip447.require_stable_offsets(self._ensure_consumer())
+            kip447.fence_heartbeats(self._ensure_consumer(), self._fenced)
+
+    def _fenced(self, error: kip447.FencedInstanceError) -> None:
+        self.app.loop.call_soon_threadsafe(self.app.on_fenced, error)
 
     def group_metadata(self) -> kip447.GroupMetadata:
         return kip447.GroupMetadata.of(self._ensure_consumer())
@@ -328,8 +332,16 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]
 class ChunkApp(faust.App):  # type: ignore[misc]
     """A Faust app on the chunked transport."""
 
-    def __init__(self, *args: Any, transport_options: TransportOptions, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        transport_options: TransportOptions,
+        on_fenced: Callable[[Exception], None],
+        **kwargs: Any,
+    ) -> None:
         self.transport_options = transport_options
+        self.on_fenced = on_fenced
+        """Called on the app's loop when another live worker has taken our name in the group."""
         super().__init__(*args, **kwargs)
 
     def _new_transport(self) -> ChunkTransport:

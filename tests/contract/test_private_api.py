@@ -144,6 +144,18 @@ def test_dynamic_member_has_a_null_instance_id() -> None:
     assert request.encode().endswith(bytes.fromhex("02" + "6d" + "00" + "01" + "00"))
 
 
+def test_heartbeat_v3_bytes() -> None:
+    """HeartbeatRequest.json, version 3: the last one that is not flexible."""
+    request = kip447.HeartbeatRequest_v3("g", 5, "m", "i")
+    assert request.encode() == bytes.fromhex("0001" + "67" + "00000005" + "0001" + "6d" + "0001" + "69")
+
+
+def test_heartbeats_go_through_what_is_replaced() -> None:
+    source = inspect.getsource(group_coordinator.GroupCoordinator._do_heartbeat)
+    assert "HeartbeatRequest(" in source
+    assert "self._send_req(request)" in source
+
+
 def test_offset_fetch_v7_bytes() -> None:
     request = kip447.OffsetFetchRequest_v7("g", [("t", [3], {})], True, {})
     assert request.encode() == bytes.fromhex("0267" + "02" + "0274" + "02" + "00000003" + "00" + "01" + "00")
