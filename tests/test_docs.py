@@ -33,7 +33,9 @@ from stream_maas.worker.metrics import Metrics
 ROOT = Path(__file__).parents[1]
 OPERATIONS = ROOT / "docs" / "operations.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "tests" / "README.md"])
+DOCUMENTS = sorted(
+    path for folder in (".", "docs", "tests", "examples", "benchmarks") for path in (ROOT / folder).glob("*.md")
+)
 README_MAX_LINES = 150
 PROGRAM = "stream-maas"
 
