@@ -27,6 +27,7 @@ pytestmark = pytest.mark.timeout(400)
 
 PARTITIONS = 4
 OUTAGE_S = 30.0
+MAX_OUTAGE_LINES = 200
 BATCH = 32
 
 
@@ -82,6 +83,8 @@ async def test_broker_that_goes_away_for_half_a_minute(
             await asyncio.to_thread(kafka_private.stop)
             await asyncio.sleep(OUTAGE_S)
             assert all(worker.running for worker in workers)
+            # A few clear lines, not a flood in which they drown.
+            assert max(len(worker.logs().splitlines()) for worker in workers) < MAX_OUTAGE_LINES
             await asyncio.to_thread(kafka_private.start)
             await tap.until(len(traffic.records), "all answers", stall_s=150)
             await feeder.done()

@@ -7,6 +7,7 @@ synthetic, unique to the run and remembered (`Traffic.planted`), so that any out
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,9 @@ from typing import Any, Self
 
 import orjson
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from tests.support.log_reading import end_offsets
 
 MODEL = "sentiment-lite"
 MAX_RECORD_BYTES = 20_000
@@ -31,6 +35,7 @@ _WORDS = (
 )  # fmt: skip
 _BACKLOG = 3_000
 _SLICE = 250
+_SEND_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,20 +256,19 @@ PERSONAL_KINDS: tuple[Callable[[_Maker, int], Sent], ...] = (
 class Feeder:
     """Sends traffic so that a backlog is always waiting: whatever is done to a worker, it is in the middle of work.
 
-    `answered` tells how many answers have been seen. The producer is idempotent where the broker can: a request
-    that a retry sent twice would rightly be answered twice. `sent` counts acknowledged records.
+    `answered` tells how many answers have been seen. `sent` counts acknowledged records. No request gets into the log
+    twice, whatever becomes of the broker: where an acknowledgement is lost, the log itself tells how far it goes.
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, traffic: Traffic, *, answered: Callable[[], int], idempotent: bool = True,
-    ) -> None:  # fmt: skip
+        self, bootstrap: str, topic: str, traffic: Traffic, *, answered: Callable[[], int], idempotent: bool = True
+    ) -> None:
         self.sent = 0
+        self._idempotent = idempotent
+        self._bootstrap = bootstrap
         self._topic = topic
         self._records: Sequence[Sent] = traffic.records
         self._answered = answered
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap, acks="all", enable_idempotence=idempotent, linger_ms=2, max_batch_size=1 << 18
-        )
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -273,7 +277,6 @@ class Feeder:
         return self.sent - self._answered()
 
     async def __aenter__(self) -> Self:
-        await self._producer.start()
         self._task = asyncio.create_task(self._feed())
         return self
 
@@ -281,7 +284,6 @@ class Feeder:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._producer.stop()
 
     async def done(self) -> None:
         """Everything is sent; raises what went wrong with sending."""
@@ -290,11 +292,35 @@ class Feeder:
 
     async def _feed(self) -> None:
         while self.sent < len(self._records):
-            while self.backlog > _BACKLOG:  # noqa: ASYNC110 - another task counts
-                await asyncio.sleep(0.01)
-            part = self._records[self.sent : self.sent + _SLICE]
-            await send_all(self._producer, self._topic, part)
-            self.sent += len(part)
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await self._feed_from_the_end_of_the_log()
+            await asyncio.sleep(0.2)
+
+    async def _feed_from_the_end_of_the_log(self) -> None:
+        logged = await end_offsets(self._bootstrap, self._topic, "read_uncommitted")
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=self._idempotent, linger_ms=2,
+            max_batch_size=1 << 18,
+        )  # fmt: skip
+        await producer.start()
+        try:
+            for start in range(0, len(self._records), _SLICE):
+                part = self._records[start : start + _SLICE]
+                missing = []
+                for record in part:
+                    if logged.get(record.partition, 0):
+                        logged[record.partition] -= 1
+                    else:
+                        missing.append(record)
+                while missing and self.backlog > _BACKLOG:  # noqa: ASYNC110 - another task counts
+                    await asyncio.sleep(0.01)
+                async with asyncio.timeout(_SEND_TIMEOUT_S):
+                    await send_all(producer, self._topic, missing)
+                self.sent = max(self.sent, start + len(part))
+        finally:
+            # A producer that has lost track of its sequence numbers would wait for its batches for ever.
+            producer._sender.sender_task.cancel()
+            await producer.stop()
 
 
 async def send_all(producer: AIOKafkaProducer, topic: str, records: Sequence[Sent]) -> None:
