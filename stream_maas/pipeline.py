@@ -133,6 +133,31 @@ class Plan:
     moment: Moment
     stages_us: dict[str, int]
 
+    @property
+    def needs_executor(self) -> bool:
+        """Whether a row of it waits for a model that is not tiny."""
+        return any(item.error is None and item.model is not None and not item.model.tiny for item in self.items)
+
+    def split(self, sizes: Sequence[int]) -> list[Plan]:
+        """The same items in consecutive parts of `sizes` records, to be finished one by one.
+
+        What was measured of the whole (stages, batches) stays with the first part, so that it is counted once.
+        """
+        parts = []
+        start = 0
+        for size in sizes:
+            first = start == 0
+            parts.append(
+                Plan(
+                    self.items[start : start + size],
+                    self.batches if first else (),
+                    self.moment,
+                    self.stages_us if first else {},
+                )
+            )
+            start += size
+        return parts
+
 
 def serve(records: Sequence[KafkaRecord], *, lane: str, now_us: int, clock: Clock, service: Service) -> Answered:
     """Answer one chunk: records of one partition in offset order. `now_us`: epoch microseconds at dequeue."""
@@ -143,7 +168,7 @@ def serve(records: Sequence[KafkaRecord], *, lane: str, now_us: int, clock: Cloc
 
 
 def prepare(records: Sequence[KafkaRecord], *, lane: str, now_us: int, clock: Clock, service: Service) -> Plan:
-    """Everything up to the model call.
+    """Everything up to the model call. `records`: of one or several partitions, each in offset order.
 
     Each step goes over the whole chunk before the next one starts: its code and data stay in the processor's
     cache, which makes the four steps a fifth cheaper than going record by record.

@@ -1,30 +1,28 @@
-"""The hot agent: gathers a chunk, calls the pipeline, publishes. It decides nothing."""
+"""The hot agent: gathers chunks, calls the pipeline, hands the answers to the publisher. It decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-import structlog
 from aiokafka import TopicPartition
 
 from stream_maas import pipeline
-from stream_maas.records import Answered
 from stream_maas.worker.publisher import Publisher
 from stream_maas.worker.transport import Chunk
 
-log = structlog.get_logger()
-
 
 class LaneAgent:
-    """Serves one request topic. Chunks of one partition are published in order; inference of several may overlap.
+    """Serves one request topic. Chunks of one partition are published in order, different partitions independently.
 
-    Models that are tiny run on the event loop: a hop to a thread would cost more than their call. All others run
-    in `executor`, where ONNX Runtime releases the GIL.
+    Small chunks that wait at the same time go through the pipeline together, because a pass costs as much as a dozen
+    records. Models that are tiny run on the event loop: a hop to a thread would cost more than their call. All others
+    run in `executor`, where ONNX Runtime releases the GIL, and only the chunks that need them wait.
     """
 
     def __init__(
@@ -34,50 +32,90 @@ class LaneAgent:
         service: pipeline.Service,
         publisher: Publisher,
         executor: Executor,
+        max_records: int,
         on_bug: Callable[[Exception], None],
     ) -> None:
         self._lane = lane
         self._service = service
         self._publisher = publisher
         self._executor = executor
+        self._max_records = max_records
         self._on_bug = on_bug
+        self._waiting: deque[Chunk] = deque()
+        self._server: asyncio.Task[None] | None = None
         self._tails: dict[TopicPartition, asyncio.Task[None]] = {}
 
     async def run(self, stream: Any) -> None:
         """The Faust agent body. How many chunks arrive is bounded by the transport (in_flight_chunks)."""
         async for event in stream.noack().events():
-            chunk: Chunk = event.value
-            previous = self._tails.get(chunk.tp)
-            task = asyncio.create_task(self._handle(chunk, previous), name=f"chunk {chunk.tp}")
-            self._tails[chunk.tp] = task
-            task.add_done_callback(partial(self._forget, chunk.tp))
-            # One turn of the loop between chunks, so that acknowledgements and probes are not kept waiting.
+            self._waiting.append(event.value)
+            if self._server is None or self._server.done():
+                self._server = asyncio.create_task(self._serve_waiting(), name=f"serve {self._lane}")
+                self._server.add_done_callback(self._check)
+
+    async def _serve_waiting(self) -> None:
+        while self._waiting:
+            # One turn of the loop: Faust hands over what the same poll brought, acknowledgements and probes get in.
             await asyncio.sleep(0)
+            self._serve(self._take())
 
-    async def _handle(self, chunk: Chunk, previous: asyncio.Task[None] | None) -> None:
-        answered = await self._serve(chunk)
-        if previous is not None and not previous.done():
-            await asyncio.wait([previous])
-        self._publisher.publish(chunk, answered)
+    def _take(self) -> list[Chunk]:
+        """The oldest waiting chunks, together at most `max_records` records; one at least."""
+        chunks = [self._waiting.popleft()]
+        size = len(chunks[0].records)
+        while self._waiting and size + len(self._waiting[0].records) <= self._max_records:
+            size += len(self._waiting[0].records)
+            chunks.append(self._waiting.popleft())
+        return chunks
 
-    async def _serve(self, chunk: Chunk) -> Answered:
+    def _serve(self, chunks: Sequence[Chunk]) -> None:
         clock = time.perf_counter_ns
+        records = [record for chunk in chunks for record in chunk.records]
         plan = pipeline.prepare(
-            chunk.records, lane=self._lane, now_us=time.time_ns() // 1000, clock=clock, service=self._service
+            records, lane=self._lane, now_us=time.time_ns() // 1000, clock=clock, service=self._service
         )
-        heavy = [batch for batch in plan.batches if not batch.model.tiny]
         loop = asyncio.get_running_loop()
-        running = [loop.run_in_executor(self._executor, pipeline.infer, batch, clock) for batch in heavy]
+        running = [
+            loop.run_in_executor(self._executor, pipeline.infer, batch, clock)
+            for batch in plan.batches
+            if not batch.model.tiny
+        ]
         for batch in plan.batches:
             if batch.model.tiny:
                 pipeline.infer(batch, clock)
-        if running:
-            await asyncio.gather(*running)
-        return pipeline.finish(plan, clock=clock, service=self._service)
+        for chunk, part in zip(chunks, plan.split([len(chunk.records) for chunk in chunks]), strict=True):
+            needed = running if part.needs_executor else []
+            previous = self._tails.get(chunk.tp)
+            if not needed and previous is None:
+                self._publish(chunk, part)
+            else:
+                task = asyncio.create_task(self._publish_later(chunk, part, needed, previous))
+                self._tails[chunk.tp] = task
+                task.add_done_callback(partial(self._forget, chunk.tp))
+
+    async def _publish_later(
+        self,
+        chunk: Chunk,
+        part: pipeline.Plan,
+        needed: Sequence[asyncio.Future[None]],
+        previous: asyncio.Task[None] | None,
+    ) -> None:
+        """After the model calls that the chunk needs and after the chunk before it in its partition."""
+        if needed:
+            await asyncio.gather(*needed)
+        if previous is not None:
+            await asyncio.wait([previous])
+        self._publish(chunk, part)
+
+    def _publish(self, chunk: Chunk, part: pipeline.Plan) -> None:
+        self._publisher.publish(chunk, pipeline.finish(part, clock=time.perf_counter_ns, service=self._service))
 
     def _forget(self, tp: TopicPartition, task: asyncio.Task[None]) -> None:
         if self._tails.get(tp) is task:
             del self._tails[tp]
+        self._check(task)
+
+    def _check(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             # The pipeline answers every record's problem itself, so this is a defect of ours: stop un-acknowledged
             # rather than lose the chunk.

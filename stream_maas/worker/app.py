@@ -190,7 +190,14 @@ class Worker:
             threads = self._settings.inference.executor_threads
             executor = ThreadPoolExecutor(threads, thread_name_prefix=f"infer-{lane}")
             self._executors.append(executor)
-            agent = LaneAgent(lane=lane, service=service, publisher=publisher, executor=executor, on_bug=self._on_bug)
+            agent = LaneAgent(
+                lane=lane,
+                service=service,
+                publisher=publisher,
+                executor=executor,
+                max_records=self._settings.worker.chunk_max_records,
+                on_bug=self._on_bug,
+            )
             app.agent(app.topic(topic), name=f"serve-{lane}")(agent.run)
 
         async def revoked(_app: Any, _partitions: Any, **_: Any) -> None:

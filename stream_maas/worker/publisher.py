@@ -155,7 +155,6 @@ class Publisher:
                 return
             started_s = time.monotonic()
             try:
-                await asyncio.gather(*interval.deliveries)
                 await self._commit(interval)
             except Exception as error:  # noqa: BLE001 - rule 5
                 await self._recover(error)
@@ -351,7 +350,9 @@ class TransactionalPublisher(Publisher):
         await self._producer.begin_transaction()
 
     async def _commit(self, interval: Interval) -> None:
-        await self._producer.send_offsets(interval.offsets, self._group_id, interval.group)
+        # The offsets travel while the rows do: two round trips less per transaction.
+        offsets = self._producer.send_offsets(interval.offsets, self._group_id, interval.group)
+        await asyncio.gather(offsets, *interval.deliveries)
         await self._producer.commit_transaction()
 
 
@@ -379,4 +380,5 @@ class PlainPublisher(Publisher):
         """Nothing to open."""
 
     async def _commit(self, interval: Interval) -> None:
+        await asyncio.gather(*interval.deliveries)
         await self._consumer().commit_offsets(interval.offsets)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 
@@ -178,6 +180,27 @@ def test_a_row_is_answered_alike_in_any_company(chunk: list[tuple[InputRecord, s
     apart = [row for part in parts for row in serve([item for item, _ in part]).results]
     assert [row.value for row in together.results] == [row.value for row in apart]
     assert [row.key for row in together.results] == [row.key for row in apart]
+
+
+@settings(deadline=None)
+@given(batches(), st.lists(st.integers(0, 24), max_size=3))
+def test_a_plan_finished_in_parts_gives_the_same_answers(chunk: list[tuple[InputRecord, str]], cuts: list[int]) -> None:
+    records = [item for item, _ in chunk]
+    edges = sorted({0, len(records), *(min(cut, len(records)) for cut in cuts)})
+    plan = pipeline.prepare(records, lane="default", now_us=NOW_US, clock=frozen_clock, service=service())
+    for batch in plan.batches:
+        pipeline.infer(batch, frozen_clock)
+    sizes = [end - start for start, end in itertools.pairwise(edges)] or [0]
+    parts = [pipeline.finish(part, clock=frozen_clock, service=service()) for part in plan.split(sizes)]
+    whole = serve(records)
+    assert [row for part in parts for row in part.results] == whole.results
+    assert [row for part in parts for row in part.audits] == whole.audits
+    assert [row for part in parts for row in part.dead_letters] == whole.dead_letters
+    assert [size for part in parts for size in part.batch_sizes] == list(whole.batch_sizes)
+    codes: Counter[str] = Counter()
+    for part in parts:
+        codes.update(part.codes)
+    assert codes == whole.codes
 
 
 @settings(deadline=None)
