@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -27,12 +27,13 @@ class PathOnlyAgent(LaneAgent):
     results: Iterator[Outgoing]
     audits: Iterator[Outgoing]
 
-    async def _serve(self, chunk: Chunk) -> Answered:
-        for record in chunk.records:
-            wire.decode_request(record)
-        count = len(chunk.records)
-        results, audits = list(islice(self.results, count)), list(islice(self.audits, count))
-        return Answered(results, audits, [], {"prediction": count})
+    def _serve(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            for record in chunk.records:
+                wire.decode_request(record)
+            count = len(chunk.records)
+            results, audits = list(islice(self.results, count)), list(islice(self.audits, count))
+            self._publisher.publish(chunk, Answered(results, audits, [], {"prediction": count}))
 
 
 def main() -> None:
