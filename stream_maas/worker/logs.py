@@ -49,11 +49,37 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_Throttle())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(numeric_level)
     for name, least in NOISY_LOGGERS.items():
         logging.getLogger(name).setLevel(max(least, numeric_level))
+
+
+class _Throttle(logging.Filter):
+    """Lets one message of a kind through per `EVERY_S` and then says how many were held back.
+
+    A client whose broker is away repeats itself hundreds of times a second; the first line and a count say it all.
+    """
+
+    EVERY_S = 30.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = (record.name, str(record.msg))
+        last_s, held_back = self._seen.get(kind, (float("-inf"), 0))
+        if record.created - last_s < self.EVERY_S:
+            self._seen[kind] = (last_s, held_back + 1)
+            return False
+        self._seen[kind] = (record.created, 0)
+        if held_back:
+            record.msg = f"{record.getMessage()} (and {held_back} more like it)"
+            record.args = ()
+        return True
 
 
 class _Net:

@@ -210,6 +210,8 @@ class Publisher:
         deliveries = []
         for (topic, partition), outgoing in rows.items():
             deliveries += await self._send(topic, partition, outgoing)
+        for delivery in deliveries:
+            delivery.add_done_callback(_read_error)
         return deliveries
 
     async def _send(self, topic: str, partition: int, rows: Sequence[Outgoing]) -> list[asyncio.Future[Any]]:
@@ -304,6 +306,8 @@ class Publisher:
         sender_task = producer._sender.sender_task
         # `producer.stop()` would flush first, and a flush to a broker that is away never ends.
         producer._closed = True
+        if producer._txn_manager is not None and (waiter := producer._txn_manager.wait_for_transaction_end()):
+            waiter.add_done_callback(_read_error)
         if sender_task is not None:
             sender_task.cancel()
         try:
@@ -324,6 +328,12 @@ class Publisher:
         raise NotImplementedError
 
 
+def _read_error(future: asyncio.Future[Any]) -> None:
+    """A future that failed together with its interval is never awaited; asyncio would complain at exit."""
+    if not future.cancelled():
+        future.exception()
+
+
 class TransactionalPublisher(Publisher):
     """Exactly-once: one transaction per interval, offsets included."""
 
@@ -341,7 +351,6 @@ class TransactionalPublisher(Publisher):
             client_id=self._transactional_id,
             transactional_id=self._transactional_id,
             transaction_timeout_ms=self._transaction_timeout_ms,
-            retry_backoff_ms=10,
         )
         await producer.start()
         return producer
@@ -371,7 +380,6 @@ class PlainPublisher(Publisher):
             **self._common,
             client_id=self._instance,
             enable_idempotence=self._idempotence,
-            retry_backoff_ms=10 if self._idempotence else 100,
         )
         await producer.start()
         return producer
