@@ -19,6 +19,8 @@ _STRUCTURAL: Final = re.compile(
     "|[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{26}"  # ULID
 ).fullmatch
 """Generated ids: their digit runs would be false finds, and they say nothing about anybody."""
+_PLACEHOLDER: Final = re.compile(r"\[[A-Z_]+\]").sub
+"""What redaction itself leaves behind: no JSON array, so a redacted record is clear at the second look."""
 _HARMLESS_NAMES: Final = frozenset(name for name in ("text", "texts", "input", "data", "x") if not may_hint(name))
 """Names of tensors that announce nothing, found out once."""
 _TRACEPARENT: Final = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
@@ -73,7 +75,7 @@ def is_clear(walk: Walk, request: Request, key: bytes | None) -> bool:
         and len(joined) <= walk.config.max_text_chars
         and joined.isascii()
         and "{" not in joined
-        and "[" not in joined
+        and ("[" not in joined or "[" not in _PLACEHOLDER("", joined))
         and walk.detector.is_clear(joined)
     )
 
