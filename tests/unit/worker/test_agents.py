@@ -1,0 +1,149 @@
+"""The agent between a stream and a publisher, both played by lists; pipeline, model and threads are real."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from stream_maas import pipeline, wire
+from stream_maas.admission import Limits
+from stream_maas.inference import Catalog
+from stream_maas.inference.config import RuntimeConfig
+from stream_maas.privacy import Redactor
+from stream_maas.records import Answered, InputRecord, Writer
+from stream_maas.worker.agents import LaneAgent
+from stream_maas.worker.transport import Chunk
+
+GOOD = json.dumps({"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["fine"]}]}).encode()
+BAD = b"{"
+
+
+class Published(list[tuple[Chunk, Answered]]):
+    """A publisher that keeps what it is given."""
+
+    def publish(self, chunk: Chunk, answered: Answered) -> None:
+        self.append((chunk, answered))
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Partition and first offset of each chunk, in order of publication."""
+        return [(chunk.tp.partition, chunk.records[0].offset) for chunk, _ in self]
+
+
+class Stream:
+    """Hands out chunks as Faust does, then stays open."""
+
+    def __init__(self, chunks: list[Chunk]) -> None:
+        self._chunks = chunks
+
+    def noack(self) -> Stream:
+        return self
+
+    async def events(self) -> AsyncIterator[Any]:
+        for chunk in self._chunks:
+            yield SimpleNamespace(value=chunk)
+        await asyncio.Event().wait()
+
+
+def chunk(partition: int, offset: int, values: list[bytes]) -> Chunk:
+    tp = TopicPartition("maas.requests", partition)
+    records = [
+        InputRecord("maas.requests", partition, offset + place, 0, None, value) for place, value in enumerate(values)
+    ]
+    return Chunk(tp, records, era=0, generation=1)
+
+
+@pytest.fixture
+def service() -> pipeline.Service:
+    return pipeline.Service(
+        redactor=Redactor(),
+        catalog=Catalog.load(RuntimeConfig()),
+        limits=Limits(),
+        audit=wire.AuditEncoder(Writer("app", "w1", "test")),
+        source="/maas/app",
+        digest_key=b"k" * 32,
+    )
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as threads:
+        yield threads
+
+
+async def published_by(
+    agent_chunks: list[Chunk], service: pipeline.Service, executor: ThreadPoolExecutor, *, max_records: int = 8
+) -> tuple[Published, asyncio.Task[None]]:
+    published = Published()
+    bugs: list[Exception] = []
+    agent = LaneAgent(
+        lane="default", service=service, publisher=published, executor=executor,  # type: ignore[arg-type]
+        max_records=max_records, on_bug=bugs.append,
+    )  # fmt: skip
+    running = asyncio.create_task(agent.run(Stream(agent_chunks)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert bugs == []
+    return published, running
+
+
+async def test_a_chunk_waits_for_the_one_before_it_and_for_no_other(
+    service: pipeline.Service, executor: ThreadPoolExecutor
+) -> None:
+    service.catalog.models[0].tiny = False
+    gate = threading.Event()
+    executor.submit(gate.wait)
+    chunks = [chunk(0, 0, [GOOD]), chunk(0, 1, [BAD]), chunk(1, 0, [BAD])]
+    published, running = await published_by(chunks, service, executor)
+    assert published.places == [(1, 0)]
+    gate.set()
+    async with asyncio.timeout(30):
+        while len(published) < 3:  # noqa: ASYNC110 - the list has no event
+            await asyncio.sleep(0.01)
+    assert published.places == [(1, 0), (0, 0), (0, 1)]
+    assert [list(answered.codes) for _, answered in published] == [["undecodable"], ["prediction"], ["undecodable"]]
+    running.cancel()
+
+
+async def test_small_chunks_share_a_model_call(service: pipeline.Service, executor: ThreadPoolExecutor) -> None:
+    chunks = [chunk(0, 0, [GOOD]), chunk(1, 0, [GOOD, BAD]), chunk(2, 0, [GOOD])]
+    published, running = await published_by(chunks, service, executor)
+    assert published.places == [(0, 0), (1, 0), (2, 0)]
+    assert [size for _, answered in published for size in answered.batch_sizes] == [3]
+    assert [len(answered.audits) for _, answered in published] == [1, 2, 1]
+    running.cancel()
+
+
+async def test_a_pass_is_bounded(service: pipeline.Service, executor: ThreadPoolExecutor) -> None:
+    chunks = [chunk(partition, 0, [GOOD] * 3) for partition in range(4)]
+    published, running = await published_by(chunks, service, executor, max_records=6)
+    assert [size for _, answered in published for size in answered.batch_sizes] == [6, 6]
+    running.cancel()
+
+
+async def test_a_defect_of_ours_is_reported_and_loses_nothing_silently(
+    service: pipeline.Service, executor: ThreadPoolExecutor
+) -> None:
+    bugs: list[Exception] = []
+
+    class Broken(Published):
+        def publish(self, chunk: Chunk, answered: Answered) -> None:
+            raise RuntimeError("defect")
+
+    agent = LaneAgent(
+        lane="default", service=service, publisher=Broken(), executor=executor,  # type: ignore[arg-type]
+        max_records=8, on_bug=bugs.append,
+    )  # fmt: skip
+    running = asyncio.create_task(agent.run(Stream([chunk(0, 0, [GOOD])])))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert [type(bug) for bug in bugs] == [RuntimeError]
+    running.cancel()
