@@ -53,6 +53,8 @@ PATIENT = {
     # Full chunks: an interval of nearly empty ones would commit early.
     "WORKER_CHUNK_MAX_RECORDS": "1",
     "WORKER_TRANSACTION_TIMEOUT_MS": "600000",
+    # Only intervals of full chunks use up their time, and a chunk of one record is always full.
+    "WORKER_CHUNK_MAX_RECORDS": "1",
     # Stale and repeated calls of the slow model never keep a quick one waiting for a thread.
     "INFERENCE_EXECUTOR_THREADS": "4",
 }
@@ -113,7 +115,7 @@ async def test_a_chunk_fetched_before_a_rebalance_is_never_published_after_it(
     with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=settings) as fleet:
         worker = await fleet.start("w1").ready()
         async with results_taps(kafka, prefix) as (visible, uncommitted):
-            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=8)
+            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=5)
             await rebalance_twice(kafka, prefix)
             await in_flight(worker)
             assert not uncommitted.on(SLOW_PARTITION), "the slow model was too quick for this test"
@@ -211,7 +213,7 @@ async def test_a_transaction_that_was_aborted_under_it_is_served_again(
     with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=PATIENT) as fleet:
         worker = await fleet.start("w1").ready()
         async with results_taps(kafka, prefix) as (visible, uncommitted):
-            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=8)
+            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=5)
             await abort_transaction_of(kafka, prefix, "w1")
             sent += await provoke_until_recovered(kafka, prefix, worker, slow_model)
             assert not uncommitted.on(SLOW_PARTITION), "the slow model was too quick for this test"
@@ -307,6 +309,18 @@ async def test_of_two_workers_with_one_name_one_gives_way(
         await assert_exactly_once(kafka, prefix, traffic.records, read_all)
 
 
+async def test_an_idle_worker_gives_way_to_another_of_its_name(kafka: str, prefix: str, tmp_path: Path) -> None:
+    """P6, K: nothing is committed, so the heartbeat has to tell it; else the two would rebalance for ever."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    with Fleet(kafka, prefix, tmp_path) as fleet:
+        first = await fleet.start("w1").ready()
+        second = fleet.start("w1")
+        assert await first.exit() == 75
+        await second.ready()
+        assert (await second.page("/readyz"))[0] == 200
+        assert await second.stop() == 0
+
+
 async def test_a_quick_chunk_never_overtakes_a_slow_one_of_its_partition(
     kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
 ) -> None:
@@ -349,7 +363,7 @@ async def test_commits_after_the_interval_while_a_chunk_is_slow(
     with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=settings) as fleet:
         worker = await fleet.start("w1").ready()
         async with results_taps(kafka, prefix) as (visible, uncommitted):
-            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=8)
+            sent = await open_transaction(kafka, prefix, worker, slow_model, uncommitted, seconds=5)
             await visible.until(QUICK_COUNT, "the quick answers")
             assert not uncommitted.on(SLOW_PARTITION)
             await visible.until(len(sent), "the slow answer")
@@ -401,15 +415,19 @@ async def test_a_new_owner_waits_for_offsets_of_an_open_transaction(
         assert [b'"id":"last"' in result.value for result in results] == [True]
 
 
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 async def test_a_worker_that_cannot_publish_stops_unacknowledged(
-    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll, delivery: str
 ) -> None:
-    """P6: it does not try for ever, acknowledges nothing, and a restart after the cause is gone answers everything."""
+    """P6: it does not try for ever, acknowledges nothing, and a restart after the cause is gone answers everything.
+
+    At-least-once: offsets are committed only behind answers that the broker has acknowledged."""
     await create_topics(kafka, prefix, PARTITIONS)
     results = topics.results(prefix)
     await set_topic_config(kafka, results, {"max.message.bytes": "100"})
-    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle]) as fleet:
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], arguments=["--delivery", delivery]) as fleet:
         worker = await fleet.start("w1").ready()
+        assert worker.facts["delivery"] == delivery
         sent = [slow_model.quick(partition, f"r-{partition}") for partition in range(PARTITIONS)]
         await send(kafka, topics.requests(prefix), sent)
         assert await worker.exit() == 75

@@ -84,15 +84,14 @@ def lookup_request(index: int, request_id: str) -> bytes:
 
 
 def rounds_per_second(bundle: Path) -> int:
-    """How many rounds this machine does in a second just now."""
+    """How many rounds this machine does in a second at its best: a request made with it is never quicker than meant."""
     session = ort.InferenceSession(str(bundle / "model.onnx"), providers=["CPUExecutionProvider"])
-    rounds, took_s = 1_000, 0.0
-    while took_s < 0.1:
-        rounds *= 2
+    rounds, best = 50_000, 0.0
+    for _ in range(8):
         started_s = time.perf_counter()
         session.run(["value"], {"rounds": np.array([[rounds]], dtype=np.int64)})
-        took_s = time.perf_counter() - started_s
-    return int(rounds / took_s)
+        best = max(best, rounds / (time.perf_counter() - started_s))
+    return int(best)
 
 
 def _request(model: str, name: str, value: int, request_id: str, parameters: dict[str, Any]) -> bytes:

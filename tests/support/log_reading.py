@@ -59,7 +59,8 @@ class Tap:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._consumer.stop()
+        # aiokafka's consumer cancels itself when it is stopped while its broker is away.
+        await asyncio.gather(self._consumer.stop(), return_exceptions=True)
 
     async def _read(self) -> None:
         while True:
