@@ -10,6 +10,7 @@ from typing import Any, Self
 from aiokafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
+    GroupAuthorizationFailedError,
     NoError,
     RequestTimedOutError,
     TransactionalIdAuthorizationFailed,
@@ -28,7 +29,7 @@ _TRANSIENT = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, Requ
 _OFFSET_FETCH, _TXN_OFFSET_COMMIT = 9, 28
 # InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit
 _TRANSACTION_APIS = (22, 24, 25, 26, _TXN_OFFSET_COMMIT)
-_TRANSACTION_COORDINATOR = 1
+_GROUP_COORDINATOR, _TRANSACTION_COORDINATOR = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,25 @@ class Capabilities:
         return cls(False, False, False, False, False, "", reason)
 
 
-async def probe(config: KafkaConfig, *, transactional_id: str | None = None) -> Capabilities:
+async def probe(
+    config: KafkaConfig, *, transactional_id: str | None = None, group_id: str | None = None
+) -> Capabilities:
     """Find out what the cluster does, leaving nothing behind on it.
 
     Advertised versions are asked of every broker that answers, but they are not trusted alone: the embedded broker
     advertises all of this. InitProducerId without a transactional id makes a producer id and no state. With one it
     would fence whoever uses that id, so for `transactional_id` only its coordinator is asked for, which also proves
-    the right to use it. Raises `BrokerError` when nobody answers, when the right is missing, or when no transaction
-    coordinator becomes available: promising less because of an outage would be wrong.
+    the right to use it; likewise for `group_id`. Raises `BrokerError` when nobody answers, when a right is missing,
+    or when no coordinator becomes available: promising less because of an outage would be wrong.
     """
     cluster = await describe_cluster(config)
     versions = await _common_versions(config, cluster)
     async with bootstrap(config) as link:
         idempotence, doubt = await _makes_producer_ids(link)
+        if group_id is not None:
+            await _find_coordinator(link, group_id, _GROUP_COORDINATOR)
         if idempotence and transactional_id is not None:
-            await _find_transaction_coordinator(link, transactional_id)
+            await _find_coordinator(link, transactional_id, _TRANSACTION_COORDINATOR)
     missing = [key for key in _TRANSACTION_APIS if key not in versions]
     fenced, stable = _offers(versions, _TXN_OFFSET_COMMIT, 3), _offers(versions, _OFFSET_FETCH, 7)
     if doubt:
@@ -134,10 +139,10 @@ async def _makes_producer_ids(link: Link) -> tuple[bool, str]:
     return False, f"InitProducerId is answered with {error.__name__}"
 
 
-async def _find_transaction_coordinator(link: Link, transactional_id: str) -> None:
+async def _find_coordinator(link: Link, name: str, kind: int) -> None:
     give_up = time.monotonic() + COORDINATOR_TIMEOUT_S
     while True:
-        answer = await link.ask(FindCoordinatorRequest(transactional_id, _TRANSACTION_COORDINATOR))
+        answer = await link.ask(FindCoordinatorRequest(name, kind))
         error = for_code(answer.error_code)
         if error is NoError:
             return
@@ -145,11 +150,15 @@ async def _find_transaction_coordinator(link: Link, transactional_id: str) -> No
             raise BrokerError(
                 "this user may not use its transactional id; next: grant Write on TransactionalId, see deploy/acls.sh"
             )
+        if error is GroupAuthorizationFailedError:
+            raise BrokerError("this user may not use its consumer group; next: grant Read on Group, see deploy/acls.sh")
         # The first request for it on a new cluster makes the topic that coordinators live in.
         if error not in _TRANSIENT or time.monotonic() > give_up:
+            setting = "transaction.state.log" if kind == _TRANSACTION_COORDINATOR else "offsets.topic"
             raise BrokerError(
-                f"no transaction coordinator ({error.__name__}); next: see the broker's log, and whether "
-                "transaction.state.log.replication.factor is larger than the number of brokers"
+                f"no {'transaction' if kind == _TRANSACTION_COORDINATOR else 'group'} coordinator ({error.__name__}); "
+                f"next: see the broker's log, and whether {setting}.replication.factor is larger than the number of "
+                "brokers"
             )
         await asyncio.sleep(FIRST_WAIT_S)
 

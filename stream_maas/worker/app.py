@@ -132,7 +132,7 @@ class Worker:
             await asyncio.gather(waiting, stopping, return_exceptions=True)
         # The right to use the transactional id is only asked for where it will be used.
         wanted = None if settings.worker.delivery == "at-least-once" else transactional_id(settings)
-        return await kafka.probe(settings.kafka, transactional_id=wanted)
+        return await kafka.probe(settings.kafka, transactional_id=wanted, group_id=settings.worker.app_id)
 
     async def _wait_for_topics(self) -> None:
         settings = self._settings
@@ -211,8 +211,16 @@ class Worker:
         app.on_partitions_revoked.connect(revoked, weak=False)
         app.on_partitions_assigned.connect(assigned, weak=False)
         app.finalize()
-        await app.start()
         self._watcher = asyncio.create_task(self._watch(app), name="watch the Faust app")
+        # Faust waits for its subscription for ever when the group lets nobody in; SIGTERM must still be heard.
+        starting = asyncio.create_task(app.start(), name="start the Faust app")
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if starting.done():
+            starting.result()
+        else:
+            starting.cancel()
 
     # Serve --------------------------------------------------------------------------------------------------------
 

@@ -276,6 +276,13 @@ class Feeder:
         """Requests that are sent and not answered."""
         return self.sent - self._answered()
 
+    async def ahead(self) -> None:
+        """Wait until requests are known to wait for answers: acknowledgements are counted a slice at a time."""
+        async with asyncio.timeout(_SEND_TIMEOUT_S):
+            while self.backlog <= 0:
+                assert self.sent < len(self._records), "all is answered already; the fault would hit nothing"
+                await asyncio.sleep(0.005)
+
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._feed())
         return self
