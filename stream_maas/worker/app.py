@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -243,8 +244,13 @@ class Worker:
         await self._stop.wait()
 
     async def _watch(self, app: ChunkApp) -> None:
-        """Faust stops itself when its consumer fails for good; nobody else would notice."""
-        await app._crashed.wait()
+        """Faust stops itself when its consumer fails for good, and aiokafka's group task just ends: nobody else
+        would notice either."""
+        while not app.crashed:
+            if (error := self._consumer().group_failure()) is not None:
+                self._fail(f"the group membership failed: {type(error).__name__}")
+                return
+            await asyncio.sleep(0.5)
         self._fail(f"the consumer failed: {type(app.crash_reason).__name__}")
 
     def _consumer(self) -> ChunkConsumer:
@@ -334,13 +340,14 @@ def create_app(
 ) -> ChunkApp:
     """A Faust app without agents. Every setting is passed: Faust's own environment variables cannot win."""
     worker = settings.worker
+    served = [topics.requests(settings.topics.prefix, lane) for lane in ("", *settings.topics.lanes)]
     return ChunkApp(
         worker.app_id,
         on_fenced=on_fenced,
         transport_options=TransportOptions(
             connection=kafka.connection(settings.kafka),
             group_id=worker.app_id,
-            group_instance_id=worker.instance,
+            group_instance_id=group_instance_id(worker.instance, served),
             stable_offsets=stable_offsets,
             chunk_max_records=worker.chunk_max_records,
             chunk_max_bytes=worker.chunk_max_bytes,
@@ -373,6 +380,16 @@ def create_app(
         worker_redirect_stdouts=False,
         agent_supervisor="mode.CrashingSupervisor",
     )
+
+
+def group_instance_id(instance: str, served: Sequence[str]) -> str:
+    """Static membership's name: the worker's, and a mark of the topics it serves.
+
+    A static member that comes back within its session gets its old assignment without a rebalance, whatever it
+    subscribes to now: after a lane was added nobody would serve it. With other topics it has to be another member.
+    """
+    mark = zlib.crc32(" ".join(sorted(served)).encode())
+    return f"{instance}.{mark:08x}"
 
 
 def _calm_collector() -> None:

@@ -45,6 +45,7 @@ _Utf8 = CompactString("utf-8")
 _Text = String("utf-8")
 _TAGS = ("tags", TaggedFields)
 
+CONCURRENT_TRANSACTIONS = 51
 UNSTABLE_OFFSET_COMMIT = 88
 FENCED_INSTANCE_ID = 82
 _CONCURRENT_TRANSACTIONS_BACKOFF_S = 0.002
@@ -231,7 +232,14 @@ class GroupMetadata:
 class _AddPartitionsHandler(aiokafka_sender.AddPartitionsToTxnHandler):  # type: ignore[misc]
     def handle_response(self, resp: Any) -> float | None:
         backoff_s: float | None = super().handle_response(resp)
-        return _CONCURRENT_TRANSACTIONS_BACKOFF_S if backoff_s == aiokafka_sender.BACKOFF_OVERRIDE else backoff_s
+        codes = {code for _, partitions in resp.errors for _, code in partitions}
+        return _CONCURRENT_TRANSACTIONS_BACKOFF_S if CONCURRENT_TRANSACTIONS in codes else backoff_s
+
+
+class _AddOffsetsHandler(aiokafka_sender.AddOffsetsToTxnHandler):  # type: ignore[misc]
+    def handle_response(self, resp: Any) -> float | None:
+        backoff_s: float | None = super().handle_response(resp)
+        return _CONCURRENT_TRANSACTIONS_BACKOFF_S if resp.error_code == CONCURRENT_TRANSACTIONS else backoff_s
 
 
 class _FencedOffsetCommitHandler(aiokafka_sender.TxnOffsetCommitHandler):  # type: ignore[misc]
@@ -289,6 +297,12 @@ class _FencedSender(aiokafka_sender.Sender):  # type: ignore[misc]
             aiokafka_sender.CoordinationType.TRANSACTION, self._txn_manager.transactional_id
         )
         return await _AddPartitionsHandler(self, tps).do(node_id)
+
+    async def _do_add_offsets_to_txn(self, group_id: str) -> Any:
+        node_id = await self._find_coordinator(
+            aiokafka_sender.CoordinationType.TRANSACTION, self._txn_manager.transactional_id
+        )
+        return await _AddOffsetsHandler(self, group_id).do(node_id)
 
     async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
         if not offsets:

@@ -117,6 +117,12 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def group_metadata(self) -> kip447.GroupMetadata:
         return kip447.GroupMetadata.of(self._ensure_consumer())
 
+    def group_failure(self) -> BaseException | None:
+        """What ended aiokafka's group task, or None while it runs."""
+        coordinator = self._consumer._coordinator if self._consumer is not None else None
+        task = getattr(coordinator, "_coordination_task", None)
+        return task.exception() if task is not None and task.done() and not task.cancelled() else None
+
     async def fetch(self, partitions: set[Any], timeout_s: float) -> tuple[dict[Any, list[Any]], int, int]:
         """Records by partition, with the era and generation they belong to."""
         fetched: tuple[dict[Any, list[Any]], int, int] = await self.call_thread(self._fetch, partitions, timeout_s)
@@ -200,6 +206,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def group_metadata(self) -> kip447.GroupMetadata:
         return self._thread.group_metadata()
+
+    def group_failure(self) -> BaseException | None:
+        return self._thread.group_failure()
 
     def finished(self, chunk: Chunk) -> None:
         """The chunk is published or dropped; its partition may be asked for more."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
 from aiohttp import web
 
+from stream_maas.errors import SettingsError
 from stream_maas.worker.health import Health
 from stream_maas.worker.metrics import Metrics
 
@@ -25,7 +27,7 @@ class ProbeServer:
         """The bound TCP port, known after `start`."""
 
     async def start(self) -> None:
-        """Raises OSError when the port is taken."""
+        """Raises `SettingsError` when the address cannot be had."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -33,7 +35,13 @@ class ProbeServer:
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._requested_port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise SettingsError(
+                f"worker.web_host, worker.web_port: {self._host}:{self._requested_port} cannot be had "
+                f"({os.strerror(error.errno or 0)}); 0 takes a free port"
+            ) from error
         assert site._server is not None
         self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
 

@@ -57,6 +57,8 @@ def test_versions_are_the_pinned_ones() -> None:
         (group_coordinator.GroupCoordinator, "_send_req", ["self", "request"]),
         (group_coordinator.GroupCoordinator, "coordinator_dead", ["self"]),
         (sender.Sender, "_do_add_partitions_to_txn", ["self", "tps"]),
+        (sender.Sender, "_do_add_offsets_to_txn", ["self", "group_id"]),
+        (sender.AddOffsetsToTxnHandler, "handle_response", ["self", "resp"]),
         (sender.Sender, "_do_txn_offset_commit", ["self", "offsets", "group_id"]),
         (sender.Sender, "_find_coordinator", ["self", "coordinator_type", "coordinator_key"]),
         (sender.TxnOffsetCommitHandler, "handle_response", ["self", "resp"]),
@@ -79,6 +81,7 @@ def test_faust_calls_what_we_replace() -> None:
     assert "_do_fetch_commit_offsets(" in inspect.getsource(group_coordinator.GroupCoordinator.fetch_committed_offsets)
     routine = inspect.getsource(sender.Sender._maybe_do_transactional_request)
     assert "self._do_add_partitions_to_txn(" in routine
+    assert "self._do_add_offsets_to_txn(" in routine
     assert "self._do_txn_offset_commit(" in routine
 
 
@@ -120,6 +123,7 @@ def test_consumer_thread_has_the_methods_that_are_called_on_it() -> None:
     coordinator_source = inspect.getsource(group_coordinator.GroupCoordinator)
     assert "self.generation =" in coordinator_source
     assert "self.member_id =" in coordinator_source
+    assert "self._coordination_task = " in coordinator_source
 
 
 def test_txn_offset_commit_v3_bytes() -> None:
