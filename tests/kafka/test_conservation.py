@@ -50,6 +50,7 @@ async def test_crashes_a_rebalance_and_a_broker_restart(
             Tap(bootstrap, topics.results(prefix)) as tap,
             Feeder(bootstrap, topics.requests(prefix), traffic, answered=lambda: tap.count) as feeder,
         ):
+            feeder.limit = 8_000
             await tap.until(2_000, "the first crash")
             await feeder.ahead()
             victim.kill()
@@ -57,14 +58,17 @@ async def test_crashes_a_rebalance_and_a_broker_restart(
 
             await tap.until(5_000, "the third worker")
             joiner = await fleet.start("w3").ready()
+            feeder.limit = 12_000
             await tap.until(tap.count + 2_000, "the third worker to work")
             assert await joiner.stop() == 0
 
             await tap.until(10_000, "the broker's restart")
+            feeder.limit = 16_000
             await feeder.ahead()
             await asyncio.to_thread(kafka_private.restart)
 
             await tap.until(14_000, "the second crash")
+            feeder.limit = COUNT
             await feeder.ahead()
             victim.kill()
             victim.start()

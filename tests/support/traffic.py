@@ -264,6 +264,8 @@ class Feeder:
         self, bootstrap: str, topic: str, traffic: Traffic, *, answered: Callable[[], int], idempotent: bool = True
     ) -> None:
         self.sent = 0
+        self.limit = len(traffic.records)
+        """No more than so many are sent: what a test does in a quarter of the flow must not take its whole."""
         self._idempotent = idempotent
         self._bootstrap = bootstrap
         self._topic = topic
@@ -319,7 +321,7 @@ class Feeder:
                         logged[record.partition] -= 1
                     else:
                         missing.append(record)
-                while missing and self.backlog > _BACKLOG:  # noqa: ASYNC110 - another task counts
+                while missing and (self.backlog > _BACKLOG or self.sent + len(missing) > self.limit):  # noqa: ASYNC110 - another task counts
                     await asyncio.sleep(0.01)
                 async with asyncio.timeout(_SEND_TIMEOUT_S):
                     await send_all(producer, self._topic, missing)
