@@ -60,7 +60,10 @@ def show(figures: Figures, titles: dict[str, str], console: Console) -> None:
         )
     for bar in figures.bars():
         word = "[green]PASS[/]" if bar.passed else "[red]MISS[/]"
-        console.print(f"{word}  {bar.name}: [bold]{bar.value:.2f}[/] {bar.unit} ({bar.kind} {bar.limit:g})")
+        console.print(
+            f"{word}  {bar.name}: [bold]{bar.value:.2f}[/] {bar.unit} ({bar.kind} {bar.limit:g})"
+            + (f"; {bar.detail}" if bar.detail else "")
+        )
     others_cores = [run.others_cores for run in figures.throughputs] + [run.others_cores for run in figures.latencies]
     busiest = max(others_cores, default=0.0)
     if busiest > BUSY_CORES:

@@ -1,6 +1,6 @@
 """One command that measures the worker against a bare loop on a real Kafka; README.md says how and why so.
 
-`python -m benchmarks`, or `python benchmarks/run.py`. Exit code 0, or with `--check` 1 when a bar is missed.
+`python -m benchmarks`, or `python benchmarks/run.py`. Exit code 0, with `--check` 1 when a bar is missed, 2 when it could not be measured.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
 if __package__ in (None, ""):  # started by path
@@ -25,12 +26,14 @@ if __package__ in (None, ""):  # started by path
 
 from benchmarks import cluster, latency, machine, report, samples, servers, throughput, verify, workload
 from stream_maas.brokers import LocalKafka
+from stream_maas.errors import BrokerError
 from stream_maas.inference.catalog import DEFAULT_BUNDLE
 from stream_maas.records import Outgoing
 
 LOAD_SHARE = 0.3
 """Of the worker's own exactly-once throughput: the rate at which latency is taken, the same for everybody."""
 SAMPLE_COUNT = 256
+EXIT_NOT_MEASURED = 2
 FILE_WIDTH = 120
 """Columns where the output goes to a file."""
 CONTENDERS = (servers.BARE, servers.AT_LEAST_ONCE, servers.EXACTLY_ONCE)
@@ -159,6 +162,13 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _run(options: argparse.Namespace, plan: Plan, console: Console) -> report.Figures:
+    with tempfile.TemporaryDirectory(prefix="stream-maas-bench-") as folder, _broker(options.bootstrap, console) as at:
+        benchmark = Benchmark(at, plan, console, Path(folder))
+        asyncio.run(_measure(benchmark, with_latency=not options.no_latency))
+    return benchmark.figures
+
+
 async def _measure(benchmark: Benchmark, *, with_latency: bool) -> None:
     await benchmark.throughputs()
     if with_latency:
@@ -182,10 +192,11 @@ def main() -> None:
         if options.quick
         else Plan(options.requests, options.partitions, options.model, options.rounds, options.rounds, 6.0)
     )
-    with tempfile.TemporaryDirectory(prefix="stream-maas-bench-") as folder, _broker(options.bootstrap, console) as at:
-        benchmark = Benchmark(at, plan, console, Path(folder))
-        asyncio.run(_measure(benchmark, with_latency=not options.no_latency))
-    figures = benchmark.figures
+    try:
+        figures = _run(options, plan, console)
+    except (BrokerError, KafkaError, servers.ServerError, verify.WrongOutputError, TimeoutError) as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        sys.exit(EXIT_NOT_MEASURED)
     titles = {
         contender.name: contender.title for contender in (*CONTENDERS, servers.CEILING, servers.path_only(Path()))
     }
