@@ -1,7 +1,7 @@
 """One command that measures the worker against a bare loop on a real Kafka; README.md says how and why so.
 
-`python -m benchmarks`, or `python benchmarks/run.py`. Exit code 0, with `--check` 1 when a bar is missed, 2 when it could
-not be measured.
+`python -m benchmarks`, or `python benchmarks/run.py`. Exit code 0, with `--check` 1 when a bar is missed, 2 when it
+could not be measured.
 """
 
 from __future__ import annotations
