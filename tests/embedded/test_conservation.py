@@ -65,7 +65,6 @@ async def test_a_killed_worker_loses_nothing_and_repeats_itself_exactly(
     for name in expected:
         assert len(set(results[name])) == 1, f"{name}: answered in two ways"
         assert len(set(audits[name])) == 1, f"{name}: audited in two ways"
-        assert len(audits[name]) >= len(results[name]), f"{name}: an answer without an audit event"
     assert_no_planted(traffic.planted, logged.written, fleet.logs())
 
 
