@@ -168,3 +168,9 @@ class TopicsError(ServiceError):
     """Topics are missing or have other settings than the topic table asks for."""
 
     code = "topics"
+
+
+class LedgerError(ServiceError):
+    """A tree, proof, note or key is not what it must be, or would contradict what was signed before."""
+
+    code = "ledger"
