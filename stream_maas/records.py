@@ -102,6 +102,8 @@ class ModelRef(Struct, frozen=True):
     version: str
     digest: str
     licence: str
+    bundle_digest: str = ""
+    """SHA-256 hex of bundle.yaml, which lists the digest of every file (tokenizer, vocabulary) and names the labels."""
 
 
 class BatchPosition(Struct, frozen=True):

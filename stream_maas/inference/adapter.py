@@ -40,6 +40,8 @@ class Row(Struct, frozen=True):
     wanted: tuple[str, ...]
     """Names of the outputs to answer with, in the bundle's order."""
     features: Any
+    longest: int = 0
+    """Where the kind fills short rows up: the length that this record brings them to. 0: nothing is filled up."""
 
 
 class Adapter(Protocol):

@@ -14,9 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream_maas.errors import BundleError
 
 WORD_PATTERN = r"\w+"
 _WORD = re.compile(WORD_PATTERN)
@@ -130,3 +133,12 @@ def _slots(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 def _words_of(terms: Iterable[str]) -> Iterable[str]:
     """Each word that occurs in a term, once, in order of appearance."""
     return dict.fromkeys(chain.from_iterable(term.split(" ") for term in terms))
+
+
+def read_vocabulary(path: Path) -> WordBag:
+    """The terms of a vocabulary file, one per line, UTF-8. Raises `BundleError`."""
+    try:
+        return WordBag(path.read_text(encoding="utf-8").splitlines())
+    except (UnicodeDecodeError, ValueError) as error:
+        reason = str(error) if not isinstance(error, UnicodeDecodeError) else "not UTF-8"
+        raise BundleError(f"{path}: {reason}") from error

@@ -3,7 +3,9 @@
 Rules of this file:
 1. What can be checked on one record is checked in `prepare`, before it has mates.
 2. A call that fails is halved until the rows that make it fail are alone; only those get an error.
-3. A batch is never padded: rows meet in a call only where their kind can stack them as they are.
+3. Rows meet in a call only where their kind can stack them as they are, or, where short rows are filled up, with
+   rows of like length: filling up to the longest of whatever came together costs more than batching gains.
+4. Unless the bundle says `batching: loose`, an answer's bits do not depend on who shared its call.
 """
 
 from __future__ import annotations
@@ -15,17 +17,23 @@ from stream_maas.errors import BadOutputError, ModelError, RequestError
 from stream_maas.inference.adapter import Adapter, Output, Row
 from stream_maas.inference.bundle import MODEL, Bundle
 from stream_maas.inference.config import RuntimeConfig
+from stream_maas.inference.manifest import takes_one_row
 from stream_maas.inference.session import RunError, Session
 from stream_maas.inference.tensor_model import TensorAdapter
+from stream_maas.inference.text_model import TextAdapter
 from stream_maas.inference.word_bag import WordBagAdapter
 from stream_maas.records import ModelRef, Request
 
-ADAPTERS: Mapping[str, type[WordBagAdapter] | type[TensorAdapter]] = {
+ADAPTERS: Mapping[str, type[WordBagAdapter] | type[TensorAdapter] | type[TextAdapter]] = {
     "word-bag": WordBagAdapter,
     "tensor": TensorAdapter,
+    "text": TextAdapter,
 }
 TINY_BYTES = 1 << 20
 """A graph this small runs for microseconds, less than it takes to wake another thread."""
+
+MAX_LENGTH_RATIO = 1.25
+"""Longest to shortest text of a call: filled-up tokens stay below a tenth on real texts (docs/models.md)."""
 
 Answer: TypeAlias = Output | RequestError
 
@@ -42,6 +50,8 @@ class Model:
         """True: call `run` on the event loop itself. False: on an executor."""
         self._limits = bundle.manifest.limits
         self._session = Session(bundle.path(MODEL), config)
+        self.shares_calls: bool = _shares_calls(bundle)
+        """False: every record is a call of its own, so that no neighbour can move a bit of its answer."""
         self._adapter: Adapter = ADAPTERS[bundle.manifest.kind](bundle, self._session)
 
     def prepare(self, request: Request) -> Row:
@@ -54,9 +64,13 @@ class Model:
     def plan(self, rows: Sequence[Row]) -> list[list[int]]:
         """Indexes of `rows` grouped into calls; each index occurs once, and in each group the order is kept.
 
-        A group stays within the bundle's `max_batch_rows` and `max_batch_tokens`, unless one record alone is
-        larger: a record is never torn apart.
+        A group stays within the bundle's `max_batch_rows` and `max_batch_tokens`, filled-up tokens included, unless
+        one record alone is larger: a record is never torn apart.
         """
+        if not self.shares_calls:
+            return [[index] for index in range(len(rows))]
+        if any(row.longest for row in rows):
+            return self._plan_by_length(rows)
         batches: list[list[int]] = []
         open_batches: dict[object, tuple[list[int], int, int]] = {}
         for index, row in enumerate(rows):
@@ -68,6 +82,25 @@ class Model:
             batch.append(index)
             open_batches[row.key] = (batch, size + row.size, length + row.length)
         return batches
+
+    def _plan_by_length(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Rows of like length together: the whole window sorted, cut by token budget and length ratio."""
+        batches: list[list[int]] = []
+        size = shortest = 0
+        for index in sorted(range(len(rows)), key=lambda index: rows[index].longest):
+            row = rows[index]
+            tokens = (size + row.size) * row.longest
+            fits = (
+                size + row.size <= self._limits.max_batch_rows
+                and tokens <= self._limits.max_batch_tokens
+                and row.longest <= shortest * MAX_LENGTH_RATIO
+            )
+            if not batches or not fits:
+                batches.append([])
+                size, shortest = 0, row.longest
+            batches[-1].append(index)
+            size += row.size
+        return [sorted(batch) for batch in batches]
 
     def run(self, rows: Sequence[Row]) -> list[Answer]:
         """One answer per row, in order: an `Output`, or the `ModelError` or `BadOutputError` of exactly this row.
@@ -101,6 +134,13 @@ class Model:
             return [error]
         half = len(rows) // 2
         return self._run(rows[:half]) + self._run(rows[half:])
+
+
+def _shares_calls(bundle: Bundle) -> bool:
+    manifest = bundle.manifest
+    if manifest.batching == "alone" or takes_one_row(manifest):
+        return False
+    return manifest.batching == "loose" or manifest.kind != "text"
 
 
 def open_model(bundle: Bundle, config: RuntimeConfig) -> Model:

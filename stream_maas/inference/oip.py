@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stream_maas.errors import InvalidInputError, TooLargeError
-from stream_maas.inference.bundle import TensorSpec
+from stream_maas.inference.manifest import TensorSpec
 from stream_maas.inference.session import DTYPES, Array
 from stream_maas.records import Request, Tensor
 
@@ -46,6 +46,36 @@ def match_inputs(request: Request, specs: Sequence[TensorSpec]) -> list[tuple[st
         if spec.name not in found:
             raise InvalidInputError(f"inputs: the tensor {spec.name} is missing")
     return [found[spec.name] for spec in specs]
+
+
+def read_texts(request: Request, spec: TensorSpec, max_rows: int) -> tuple[str, list[str]]:
+    """The place ("inputs[0]") and the texts of the one BYTES tensor `spec`, shape [n] or [n, 1].
+
+    Raises `InvalidInputError`, or `TooLargeError` above `max_rows`.
+    """
+    text = _only_text(request, spec.name)
+    if text is not None:
+        return "inputs[0]", [text]
+    ((place, tensor),) = match_inputs(request, (spec,))
+    if tensor.datatype != "BYTES":
+        raise InvalidInputError(f"{place}.datatype: expected BYTES")
+    check_rows(tensor, place, max_rows)
+    if len(tensor.shape) > 2 or tensor.shape[1:] not in ((), (1,)):
+        raise InvalidInputError(f"{place}.shape: expected [n] or [n, 1]")
+    texts: Sequence[str] = flat_values(tensor.data, tensor.shape, place)
+    check_types(texts, "BYTES", place)
+    return place, list(texts)
+
+
+def _only_text(request: Request, name: str) -> str | None:
+    """The text of the usual record, one tensor of shape [1]. None sends every other one through all checks."""
+    if len(request.inputs) != 1:
+        return None
+    tensor = request.inputs[0]
+    data = tensor.data
+    if tensor.name != name or tensor.datatype != "BYTES" or tensor.shape != (1,) or type(data) is not list:
+        return None
+    return data[0] if len(data) == 1 and type(data[0]) is str else None
 
 
 def check_rows(tensor: Tensor, place: str, max_rows: int) -> int:

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from stream_maas.errors import BadOutputError, BundleError, InvalidInputError, RequestError, TooLargeError
+from stream_maas.errors import BadOutputError, BundleError, RequestError, TooLargeError
 from stream_maas.inference.adapter import Output, Row, score_ppm, wanted_outputs
-from stream_maas.inference.bundle import Bundle, TensorSpec, WordBagSteps
-from stream_maas.inference.features import WordBag
-from stream_maas.inference.oip import check_rows, check_types, flat_values, match_inputs
+from stream_maas.inference.bundle import Bundle
+from stream_maas.inference.features import read_vocabulary
+from stream_maas.inference.manifest import TensorSpec, WordBagSteps
+from stream_maas.inference.oip import read_texts
 from stream_maas.inference.session import Array, RunError, Session
 from stream_maas.records import Request, Tensor
 
@@ -41,7 +42,8 @@ class WordBagAdapter:
         """Raises `BundleError` when bundle, vocabulary and graph do not belong together."""
         self._session = session
         self._limits = bundle.manifest.limits
-        self._bag = _read_vocabulary(bundle)
+        assert isinstance(bundle.steps, WordBagSteps)
+        self._bag = read_vocabulary(bundle.path(bundle.steps.vocabulary))
         self._text, self._labels = _check_statements(bundle)
         self._label_tensors = [Tensor(LABEL, "BYTES", (1,), [label]) for label in self._labels]
         _check_graph(bundle, session)
@@ -52,12 +54,7 @@ class WordBagAdapter:
         wanted = wanted_outputs(request, tuple(_OUTPUTS), _DEFAULT)
         if request.explain and CONTRIBUTIONS not in wanted:
             wanted += (CONTRIBUTIONS,)
-        text = _only_text(request, self._text.name)
-        if text is not None:
-            place, texts = "inputs[0]", [text]
-        else:
-            ((place, tensor),) = match_inputs(request, (self._text,))
-            texts = self._texts(tensor, place)
+        place, texts = read_texts(request, self._text, self._limits.max_record_rows)
         lines = [self._bag.words(text) for text in texts]
         for index, line in enumerate(lines):
             if len(line) > self._limits.max_row_tokens:
@@ -103,16 +100,6 @@ class WordBagAdapter:
     def neutral(self) -> Row:
         """A text without words."""
         return Row(1, 0, None, _DEFAULT, [[]])
-
-    def _texts(self, tensor: Tensor, place: str) -> list[str]:
-        if tensor.datatype != "BYTES":
-            raise InvalidInputError(f"{place}.datatype: expected BYTES")
-        check_rows(tensor, place, self._limits.max_record_rows)
-        if len(tensor.shape) > 2 or tensor.shape[1:] not in ((), (1,)):
-            raise InvalidInputError(f"{place}.shape: expected [n] or [n, 1]")
-        texts: Sequence[str] = flat_values(tensor.data, tensor.shape, place)
-        check_types(texts, "BYTES", place)
-        return list(texts)
 
     def _usual_answer(self, pair: list[float]) -> Output:
         """`_answer` of one text and the default outputs, which is what nearly every record asks for."""
@@ -175,27 +162,6 @@ class WordBagAdapter:
 
 _ONE_PAIR = (1, 2)
 _DEFAULT = (LABEL, PROBABILITIES)
-
-
-def _only_text(request: Request, name: str) -> str | None:
-    """The text of the usual record, one tensor of shape [1]. None sends every other one through all checks."""
-    if len(request.inputs) != 1:
-        return None
-    tensor = request.inputs[0]
-    data = tensor.data
-    if tensor.name != name or tensor.datatype != "BYTES" or tensor.shape != (1,) or type(data) is not list:
-        return None
-    return data[0] if len(data) == 1 and type(data[0]) is str else None
-
-
-def _read_vocabulary(bundle: Bundle) -> WordBag:
-    assert isinstance(bundle.steps, WordBagSteps)
-    path = bundle.path(bundle.steps.vocabulary)
-    try:
-        return WordBag(path.read_text(encoding="utf-8").splitlines())
-    except (UnicodeDecodeError, ValueError) as error:
-        reason = str(error) if not isinstance(error, UnicodeDecodeError) else "not UTF-8"
-        raise BundleError(f"{path}: {reason}") from error
 
 
 def _check_statements(bundle: Bundle) -> tuple[TensorSpec, tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,18 @@ Bundles = Callable[..., Path]
 def make_bundle(tmp_path: Path) -> Bundles:
     """`make_bundle(graph, inputs=[...], outputs=[...], **fields)` -> a folder with a valid bundle of kind tensor."""
 
-    def make(content: bytes | None = None, *, directory: Path | None = None, **fields: Any) -> Path:
+    def make(
+        content: bytes | None = None,
+        *,
+        directory: Path | None = None,
+        files: Mapping[str, bytes] | None = None,
+        **fields: Any,
+    ) -> Path:
         folder = directory or tmp_path / fields.get("name", "made")
         folder.mkdir(parents=True)
-        files = {"model.onnx": log_graph() if content is None else content, "MODEL_CARD.md": b"# Made by a test\n"}
-        for name, value in files.items():
+        graph = log_graph() if content is None else content
+        everything = {"model.onnx": graph, "MODEL_CARD.md": b"# Made by a test\n", **(files or {})}
+        for name, value in everything.items():
             (folder / name).write_bytes(value)
         manifest = {
             "bundle": 1,
@@ -33,7 +40,7 @@ def make_bundle(tmp_path: Path) -> Bundles:
             "licence": "MIT",
             "description": "Made by a test.",
             "intended_use": "Tests.",
-            "sha256": {name: hashlib.sha256(value).hexdigest() for name, value in files.items()},
+            "sha256": {name: hashlib.sha256(value).hexdigest() for name, value in everything.items()},
             "inputs": [spec("x", "FP32", -1, 2)],
             "outputs": [spec("y", "FP32", -1, 2)],
             "labels": None,

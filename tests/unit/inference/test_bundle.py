@@ -12,8 +12,9 @@ import yaml
 
 from stream_maas.errors import BundleError
 from stream_maas.inference import RuntimeConfig, check, describe, load_bundle
-from stream_maas.inference.bundle import Manifest, sha256_file
+from stream_maas.inference.bundle import sha256_file
 from stream_maas.inference.catalog import DEFAULT_BUNDLE
+from stream_maas.inference.manifest import Manifest
 from tests.unit.inference.conftest import Bundles
 from tests.unit.inference.graphs import read_manifest, spec, write_manifest
 
@@ -72,7 +73,7 @@ def test_a_missing_field_is_named(make_bundle: Bundles, field: str) -> None:
         ({"inputs": [spec("x", "FP32", -1, 2, minimum=2, maximum=1)]}, "bundle.yaml: inputs[0].minimum"),
         ({"inputs": [spec("x", "BYTES", -1, 2, minimum=2)]}, "bundle.yaml: inputs[0]: BYTES takes no"),
         ({"inputs": [spec("x", "FP32", -1, 2), spec("x", "FP32", -1, 2)]}, "bundle.yaml: inputs: a name occurs twice"),
-        ({"outputs": [spec("y", "FP32", 1, 2)]}, "bundle.yaml: outputs[0].shape"),
+        ({"outputs": [spec("y", "FP32", 1, 2)]}, "bundle.yaml: outputs[0].shape: the first dimension must be -1"),
         ({"labels": {"output": "z", "names": ["a", "b"]}}, "bundle.yaml: labels.output: not one"),
         ({"labels": {"output": "y", "names": ["a", "b", "c"]}}, "bundle.yaml: labels.output: expected"),
         ({"labels": {"output": "y", "names": ["a", "a"]}}, "bundle.yaml: labels.names"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_maas.errors import InvalidInputError, TooLargeError
-from stream_maas.inference.bundle import TensorSpec
+from stream_maas.inference.manifest import TensorSpec
 from stream_maas.inference.oip import check_rows, match_inputs, read_array
 from tests.unit.inference.graphs import request, tensor
 
