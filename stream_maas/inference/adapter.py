@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from stream_maas.errors import InvalidInputError, RequestError
 from stream_maas.inference.session import Array
@@ -65,6 +67,9 @@ class Adapter(Protocol):
     def neutral(self) -> Row:
         """A harmless row to warm up with."""
 
+    def samples(self) -> list[Row]:
+        """Different rows, one row per record, always the same ones, that may share a call: what self_test.py runs."""
+
 
 def wanted_outputs(request: Request, declared: Sequence[str], default: tuple[str, ...]) -> tuple[str, ...]:
     """The outputs that a request asked for, in declared order. Raises `InvalidInputError` for an unknown one."""
@@ -74,6 +79,18 @@ def wanted_outputs(request: Request, declared: Sequence[str], default: tuple[str
         if name not in declared:
             raise InvalidInputError(f"outputs[{index}].name: not an output of this model")
     return tuple(name for name in declared if name in request.outputs)
+
+
+SAMPLE_ROWS = 64
+_GOLDEN = 0.6180339887498949
+
+
+def spread(count: int, start: int = 0) -> NDArray[np.float64]:
+    """float64 [count] in [0, 1): multiples of the golden ratio, evenly spread and never the same twice (Knuth, TAOCP
+    6.4). What the core has instead of random numbers."""
+    steps = np.arange(start + 1, start + 1 + count, dtype=np.float64) * _GOLDEN
+    spread_out: NDArray[np.float64] = steps % 1.0
+    return spread_out
 
 
 def score_ppm(probability: float) -> int:

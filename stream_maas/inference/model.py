@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from stream_maas.errors import BadOutputError, ModelError, RequestError
+from stream_maas.errors import BadOutputError, BundleError, ExpiredError, ModelError, RequestError
 from stream_maas.inference.adapter import Adapter, Output, Row
 from stream_maas.inference.bundle import MODEL, Bundle
 from stream_maas.inference.config import RuntimeConfig
 from stream_maas.inference.manifest import takes_one_row
-from stream_maas.inference.session import RunError, Session
+from stream_maas.inference.self_test import Clock, examine
+from stream_maas.inference.session import Cancellation, RunError, Session
+from stream_maas.inference.suitability import depends_on_neighbours, draws_random_numbers, unservable
 from stream_maas.inference.tensor_model import TensorAdapter
 from stream_maas.inference.text_model import TextAdapter
 from stream_maas.inference.word_bag import WordBagAdapter
@@ -34,6 +36,7 @@ TINY_BYTES = 1 << 20
 
 MAX_LENGTH_RATIO = 1.25
 """Longest to shortest text of a call: filled-up tokens stay below a tenth on real texts (docs/models.md)."""
+ENDED = "parameters.timeout: passed while the model ran"
 
 Answer: TypeAlias = Output | RequestError
 
@@ -41,8 +44,9 @@ Answer: TypeAlias = Output | RequestError
 class Model:
     """One bundle, opened. All methods may be called from several threads at once."""
 
-    def __init__(self, bundle: Bundle, config: RuntimeConfig) -> None:
-        """Open the graph. Raises `BundleError` when it cannot be opened or is not what bundle.yaml says."""
+    def __init__(self, bundle: Bundle, config: RuntimeConfig, clock: Clock | None = None) -> None:
+        """Open the graph and find out how it behaves. Raises `BundleError` when it cannot be opened, cannot be served
+        or is not what bundle.yaml says. `clock`: monotonic nanoseconds; without one nothing is known of its speed."""
         self.bundle = bundle
         self.ref: ModelRef = bundle.ref
         declared = bundle.manifest.tiny
@@ -50,9 +54,17 @@ class Model:
         """True: call `run` on the event loop itself. False: on an executor."""
         self._limits = bundle.manifest.limits
         self._session = Session(bundle.path(MODEL), config)
-        self.shares_calls: bool = _shares_calls(bundle)
-        """False: every record is a call of its own, so that no neighbour can move a bit of its answer."""
+        _check_servable(bundle, self._session)
         self._adapter: Adapter = ADAPTERS[bundle.manifest.kind](bundle, self._session)
+        may_share = bundle.manifest.batching != "alone" and not takes_one_row(bundle.manifest)
+        verdict = examine(self._attempt, self._adapter.samples(), clock, together=may_share)
+        self.floor_us: int = verdict.floor_us
+        """The quickest call on one row when the model was loaded; 0 when that was not measured."""
+        self._floor_us_per_token = verdict.floor_us_per_token
+        self.shares_calls: bool = may_share and (verdict.exact or bundle.manifest.batching == "loose")
+        """False: every record is a call of its own, so that no neighbour can move a bit of its answer."""
+        self.replayable: bool = bundle.manifest.batching != "loose" or verdict.exact
+        """Whether an answer has the same bits in any company."""
 
     def prepare(self, request: Request) -> Row:
         """Check one record against the model's inputs and turn it into features.
@@ -102,14 +114,20 @@ class Model:
             size += row.size
         return [sorted(batch) for batch in batches]
 
-    def run(self, rows: Sequence[Row]) -> list[Answer]:
+    def least_us(self, row: Row) -> int:
+        """Microseconds below which the model has never answered such a row: who has less time left will not be served
+        in time. 0 when nothing was measured."""
+        return int(max(self.floor_us, self._floor_us_per_token * row.length))
+
+    def run(self, rows: Sequence[Row], cancellation: Cancellation | None = None) -> list[Answer]:
         """One answer per row, in order: an `Output`, or the `ModelError` or `BadOutputError` of exactly this row.
 
-        Rows that `plan` put together are one ONNX Runtime call; others are planned first.
+        Rows that `plan` put together are one ONNX Runtime call; others are planned first. Once `cancellation` is
+        cancelled, rows that have no answer yet get an `ExpiredError`.
         """
         answers: dict[int, Answer] = {}
         for batch in self.plan(rows):
-            answers.update(zip(batch, self._run([rows[index] for index in batch]), strict=True))
+            answers.update(zip(batch, self._run([rows[index] for index in batch], cancellation), strict=True))
         return [answers[index] for index in range(len(rows))]
 
     def warm_up(self) -> None:
@@ -119,32 +137,54 @@ class Model:
         """
         self.run([self._adapter.neutral()])
 
-    def _run(self, rows: Sequence[Row]) -> list[Answer]:
+    def _run(self, rows: Sequence[Row], cancellation: Cancellation | None) -> list[Answer]:
         """One call; on failure, two with half of the rows each."""
+        if cancellation is not None and cancellation.cancelled:
+            return [ExpiredError(ENDED)] * len(rows)
         try:
-            feeds = self._adapter.feeds(rows)
-            fetches = self._adapter.fetches(rows)
-            fetched = dict(zip(fetches, self._session.run(fetches, feeds), strict=True))
-            return self._adapter.answers(rows, {**feeds, **fetched})
+            return self._call(rows, cancellation)
         except RunError:
-            error: RequestError = ModelError("the model failed on this record")
+            ended = cancellation is not None and cancellation.cancelled
+            error: RequestError = ExpiredError(ENDED) if ended else ModelError("the model failed on this record")
         except BadOutputError as bad_output:
             error = bad_output
-        if len(rows) == 1:
-            return [error]
+        if len(rows) == 1 or isinstance(error, ExpiredError):
+            return [error] * len(rows)
         half = len(rows) // 2
-        return self._run(rows[:half]) + self._run(rows[half:])
+        return self._run(rows[:half], cancellation) + self._run(rows[half:], cancellation)
+
+    def _call(self, rows: Sequence[Row], cancellation: Cancellation | None = None) -> list[Answer]:
+        """One call of the graph. Raises `RunError` or `BadOutputError` when it fails as a whole."""
+        feeds = self._adapter.feeds(rows)
+        fetches = self._adapter.fetches(rows)
+        fetched = dict(zip(fetches, self._session.run(fetches, feeds, cancellation), strict=True))
+        return self._adapter.answers(rows, {**feeds, **fetched})
+
+    def _attempt(self, rows: Sequence[Row]) -> Sequence[Answer]:
+        """One call that is not repeated in halves; a failure is the answer of all rows."""
+        try:
+            return self._call(rows)
+        except (RunError, BadOutputError):
+            return [ModelError("the model failed on this record")] * len(rows)
 
 
-def _shares_calls(bundle: Bundle) -> bool:
-    manifest = bundle.manifest
-    if manifest.batching == "alone" or takes_one_row(manifest):
-        return False
-    return manifest.batching == "loose" or manifest.kind != "text"
+def _check_servable(bundle: Bundle, session: Session) -> None:
+    path = bundle.path(MODEL)
+    for reason in unservable(session.inputs, session.outputs):
+        raise BundleError(f"{path}: {reason}")
+    if bundle.manifest.batching != "loose" and draws_random_numbers(path):
+        raise BundleError(
+            f"{path}: it draws random numbers, so no answer can be replayed; only batching: loose serves it"
+        )
+    if bundle.manifest.batching == "loose" and depends_on_neighbours(path):
+        raise BundleError(
+            f"{path}: dynamically quantised, so in a batch a row's score depends on its neighbours by up to 0.2; "
+            "batching must be alone or exact"
+        )
 
 
-def open_model(bundle: Bundle, config: RuntimeConfig) -> Model:
+def open_model(bundle: Bundle, config: RuntimeConfig, clock: Clock | None = None) -> Model:
     """Open and warm up. Raises `BundleError`."""
-    model = Model(bundle, config)
+    model = Model(bundle, config, clock)
     model.warm_up()
     return model

@@ -61,6 +61,18 @@ class RunError(Exception):
     """The graph failed. Carries no text: ONNX Runtime quotes input values in its own."""
 
 
+class Cancellation:
+    """Ends one call from another thread: the call raises `RunError` between two operators, the session stays usable."""
+
+    def __init__(self) -> None:
+        self.options = ort.RunOptions()
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.options.terminate = True
+
+
 class GraphTensor(NamedTuple):
     """An input or output as the graph declares it. `datatype` None: not a tensor. Symbolic sizes are -1."""
 
@@ -82,10 +94,13 @@ class Session:
         self.outputs = {node.name: _graph_tensor(node) for node in self._session.get_outputs()}
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
 
-    def run(self, fetches: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+    def run(
+        self, fetches: Sequence[str], feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> list[Array]:
         """The outputs named in `fetches`, in that order. Raises `RunError` when the call fails for any reason."""
+        options = cancellation.options if cancellation is not None else None
         with suppress(Exception):  # as above. Raised outside the handler, so that no traceback drags the text along
-            arrays: list[Array] = self._session.run(list(fetches), dict(feeds))
+            arrays: list[Array] = self._session.run(list(fetches), dict(feeds), options)
             return arrays
         raise RunError
 

@@ -6,15 +6,17 @@ share a call, so nothing is padded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from stream_maas.errors import InvalidInputError, RequestError, TooLargeError
-from stream_maas.inference.adapter import Output, Row, wanted_outputs
+from stream_maas.inference.adapter import SAMPLE_ROWS, Output, Row, spread, wanted_outputs
 from stream_maas.inference.answers import Answers, check_graph
 from stream_maas.inference.bundle import Bundle
 from stream_maas.inference.columns import join_columns
+from stream_maas.inference.manifest import TensorSpec
 from stream_maas.inference.oip import check_rows, match_inputs, read_array
 from stream_maas.inference.session import DTYPES, Array, Session
 from stream_maas.records import Request
@@ -76,3 +78,31 @@ class TensorAdapter:
             arrays.append(np.full(shape, value, dtype=DTYPES[spec.datatype]))
         tokens = sum(array.size for array in arrays)
         return Row(1, tokens, tuple(array.shape[1:] for array in arrays), self._answers.names, arrays)
+
+    def samples(self) -> list[Row]:
+        """Values spread over the declared range, in the smallest allowed shape; floats of several magnitudes."""
+        rows = []
+        for number in range(SAMPLE_ROWS):
+            arrays = [_sample(spec, number) for spec in self._inputs]
+            tokens = sum(array.size for array in arrays)
+            rows.append(Row(1, tokens, tuple(array.shape[1:] for array in arrays), self._answers.names, arrays))
+        return rows
+
+
+def _sample(spec: TensorSpec, number: int) -> Array:
+    """One row of one input: where no bounds are declared, floats up to 4 in every second row, else up to 400, and small
+    whole numbers."""
+    shape = tuple(max(size, 1) for size in spec.shape)
+    dtype = DTYPES[spec.datatype]
+    places = spread(math.prod(shape), number * 7919)
+    if spec.datatype == "BYTES":
+        words = np.array(["", "a", "sample", "value 1", "Ü"], dtype=object)
+        return words[(places * len(words)).astype(np.int64)].reshape(shape)
+    if dtype.kind == "f":
+        reach = (4.0, 400.0)[number % 2]
+        low = -reach if spec.minimum is None else float(spec.minimum)
+        high = max(low, reach if spec.maximum is None else float(spec.maximum))
+        return (low + places * (high - low)).astype(dtype).reshape(shape)
+    low_int = int(spec.minimum or 0)
+    high_int = low_int + 9 if spec.maximum is None else int(spec.maximum)
+    return (low_int + np.floor(places * (high_int - low_int + 1))).astype(dtype).reshape(shape)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stream_maas.errors import BadOutputError, BundleError, RequestError, TooLargeError
-from stream_maas.inference.adapter import Output, Row, wanted_outputs
+from stream_maas.inference.adapter import SAMPLE_ROWS, Output, Row, spread, wanted_outputs
 from stream_maas.inference.answers import Answers, check_graph
 from stream_maas.inference.bundle import MANIFEST, Bundle
 from stream_maas.inference.features import WordBag, read_vocabulary
@@ -25,6 +25,7 @@ BAG_INPUTS = {"ids": "INT32", "offsets": "INT64"}
 """The word bag's inputs of a graph that also takes a vocabulary (see word_bag.py)."""
 MAX_CHARS_PER_TOKEN = 32
 """Texts longer than this many characters per allowed token are refused unread; words of real text have 4 to 8."""
+MAX_SAMPLE_WORDS = 40
 
 
 class TextAdapter:
@@ -102,6 +103,20 @@ class TextAdapter:
         encoded = self._encode("", "neutral") if self._tokenizer.num_special_tokens_to_add(False) else None
         ids, kinds = encoded or ([self._steps.pad_id], [0])
         return Row(1, len(ids), None, self._answers.names, ([(ids, kinds)], [[]]), longest=len(ids))
+
+    def samples(self) -> list[Row]:
+        """Texts of one to forty of the tokenizer's own words, far apart in length."""
+        words = [word for word in sorted(self._tokenizer.get_vocab()) if word.isalpha()] or ["a"]
+        longest = min(MAX_SAMPLE_WORDS, max(1, (self._steps.max_length - 2) // 2))
+        rows = []
+        for number, place in enumerate(spread(SAMPLE_ROWS)):
+            count = 1 + int(place * longest)
+            chosen = (spread(count, number * MAX_SAMPLE_WORDS) * len(words)).astype(int).tolist()
+            text = " ".join(words[index] for index in chosen)
+            ids, kinds = self._encode(text, "sample")
+            bags = [self._bag.words(text)] if self._bag is not None else None
+            rows.append(Row(1, len(ids), None, self._answers.names, ([(ids, kinds)], bags), longest=len(ids)))
+        return rows
 
     def _encode(self, text: str, place: str) -> tuple[list[int], list[int]]:
         """Token numbers and token types of one text."""

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from stream_maas.errors import BadOutputError, BundleError, RequestError, TooLargeError
-from stream_maas.inference.adapter import Output, Row, score_ppm, wanted_outputs
+from stream_maas.inference.adapter import SAMPLE_ROWS, Output, Row, score_ppm, spread, wanted_outputs
 from stream_maas.inference.bundle import Bundle
 from stream_maas.inference.features import read_vocabulary
 from stream_maas.inference.manifest import TensorSpec, WordBagSteps
@@ -100,6 +100,15 @@ class WordBagAdapter:
     def neutral(self) -> Row:
         """A text without words."""
         return Row(1, 0, None, _DEFAULT, [[]])
+
+    def samples(self) -> list[Row]:
+        """Texts of up to 60 words of the vocabulary."""
+        rows = []
+        for number in range(SAMPLE_ROWS):
+            chosen = (spread(number, number * 64) * len(self._bag.terms)).astype(int).tolist()
+            line = self._bag.words(" ".join(self._bag.terms[term] for term in chosen))
+            rows.append(Row(1, len(line), None, _DEFAULT, [line]))
+        return rows
 
     def _usual_answer(self, pair: list[float]) -> Output:
         """`_answer` of one text and the default outputs, which is what nearly every record asks for."""
