@@ -6,11 +6,7 @@ import asyncio
 import contextlib
 import gc
 import hashlib
-import os
-import signal
-import sys
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,16 +25,11 @@ from stream_maas.worker.agents import LaneAgent
 from stream_maas.worker.health import Health
 from stream_maas.worker.metrics import Metrics
 from stream_maas.worker.publisher import OutputTopics, PlainPublisher, Publisher, TransactionalPublisher
-from stream_maas.worker.transport import UNBOUNDED_BUFFER, Chunk, ChunkApp, ChunkConsumer, TransportOptions
+from stream_maas.worker.shell import Ready, Shell, chunk_app, run_to_exit
+from stream_maas.worker.transport import Chunk, ChunkApp
 from stream_maas.worker.web import ProbeServer
 
 log = structlog.get_logger()
-
-EXIT_OK = 0
-EXIT_TEMPORARY = 75
-"""EX_TEMPFAIL: stopped un-acknowledged; nothing is lost and a restart is the right answer."""
-
-Ready = Mapping[str, Any]
 
 
 class Worker:
@@ -49,22 +40,16 @@ class Worker:
         self._on_ready = on_ready
         self._metrics = Metrics()
         self._health = Health(stall_s=settings.worker.stall_ms / 1000)
-        self._stop = asyncio.Event()
-        self._exit_code = EXIT_OK
+        self._shell = Shell(settings, self._health)
         self._lanes: dict[str, str] = {
             topics.requests(settings.topics.prefix, lane): lane or "default" for lane in ("", *settings.topics.lanes)
         }
-        self._app: ChunkApp | None = None
         self._executors: list[ThreadPoolExecutor] = []
-        self._watcher: asyncio.Task[None] | None = None
-        self.hung = False
-        """The stop grace ran out: threads may be left that only the end of the process stops."""
 
     async def run(self) -> int:
         """Start, serve until SIGTERM, SIGINT or a fatal error, stop cleanly. Raises `ServiceError` before serving."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        self._shell.hear_signals()
         web = self._probe_server()
         if web is not None:
             await web.start()
@@ -72,8 +57,8 @@ class Worker:
         try:
             service = await loop.run_in_executor(None, self._load)
             capabilities = await self._reach_broker()
-            if self._stop.is_set():
-                return self._exit_code
+            if self._shell.stopping.is_set():
+                return self._shell.exit_code
             publisher = self._new_publisher(capabilities)
             self._metrics.info.labels(__version__, publisher.mode, service.redactor.policy).set(1)
             await publisher.start()
@@ -81,7 +66,12 @@ class Worker:
             await self._serve(publisher, web)
         finally:
             await self._shut_down(publisher, web)
-        return self._exit_code
+        return self._shell.exit_code
+
+    @property
+    def hung(self) -> bool:
+        """The stop grace ran out: threads may be left that only the end of the process stops."""
+        return self._shell.hung
 
     # Start --------------------------------------------------------------------------------------------------------
 
@@ -118,38 +108,10 @@ class Worker:
         )
 
     async def _reach_broker(self) -> kafka.Capabilities:
-        """Wait for the cluster and for the topics, then ask what it can do. SIGTERM ends the waiting."""
         settings = self._settings
-        waiting = asyncio.create_task(self._wait_for_topics())
-        stopping = asyncio.create_task(self._stop.wait())
-        try:
-            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                return kafka.Capabilities.none("stopped before the broker answered")
-            waiting.result()
-        finally:
-            for task in (waiting, stopping):
-                task.cancel()
-            await asyncio.gather(waiting, stopping, return_exceptions=True)
         # The right to use the transactional id is only asked for where it will be used.
         wanted = None if settings.worker.delivery == "at-least-once" else transactional_id(settings)
-        return await kafka.probe(settings.kafka, transactional_id=wanted, group_id=settings.worker.app_id)
-
-    async def _wait_for_topics(self) -> None:
-        settings = self._settings
-        await kafka.wait_for_broker(settings.kafka, on_wait=lambda line: log.warning(line))
-        self._health.done("broker")
-        said: list[str] = []
-        while True:
-            problems = await kafka.check_topics(settings.kafka, settings.topics, used_by="worker")
-            if not problems:
-                break
-            if problems != said:
-                for problem in problems:
-                    log.warning("topics not ready, waiting", problem=problem)
-                said = problems
-            await asyncio.sleep(2.0)
-        self._health.done("topics")
+        return await self._shell.reach_broker("worker", transactional_id=wanted, group_id=settings.worker.app_id)
 
     def _new_publisher(self, capabilities: kafka.Capabilities) -> Publisher:
         worker = self._settings.worker
@@ -157,7 +119,7 @@ class Worker:
         common: dict[str, Any] = {
             "connection": kafka.connection(self._settings.kafka),
             "topics": OutputTopics(topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix)),
-            "consumer": self._consumer,
+            "consumer": self._shell.consumer,
             "commit_interval_ms": worker.commit_interval_ms,
             "chunk_max_records": worker.chunk_max_records,
             "compression": worker.compression,
@@ -183,9 +145,7 @@ class Worker:
         )
 
     async def _start_app(self, service: pipeline.Service, publisher: Publisher) -> None:
-        app = self._app = create_app(
-            self._settings, stable_offsets=publisher.mode == "exactly-once", on_fenced=self._on_fatal
-        )
+        app = create_app(self._settings, stable_offsets=publisher.mode == "exactly-once", on_fenced=self._on_fatal)
         for topic, lane in self._lanes.items():
             # One executor per lane: slow models of one lane never hold the threads that another one needs.
             threads = self._settings.inference.executor_threads
@@ -211,26 +171,13 @@ class Worker:
 
         app.on_partitions_revoked.connect(revoked, weak=False)
         app.on_partitions_assigned.connect(assigned, weak=False)
-        app.finalize()
-        self._watcher = asyncio.create_task(self._watch(app), name="watch the Faust app")
-        # Faust waits for its subscription for ever when the group lets nobody in; SIGTERM must still be heard.
-        starting = asyncio.create_task(app.start(), name="start the Faust app")
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if starting.done():
-            starting.result()
-        else:
-            starting.cancel()
+        await self._shell.start(app)
 
     # Serve --------------------------------------------------------------------------------------------------------
 
     async def _serve(self, publisher: Publisher, web: ProbeServer | None) -> None:
         """Say ready once, then wait for the end."""
-        # Readiness is a state that several parties change; polling it is simpler than an event for each of them.
-        while not self._health.ready()[0] and not self._stop.is_set():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        if not self._stop.is_set():
+        if await self._shell.until_ready():
             self._on_ready(
                 {
                     "status": "ready",
@@ -241,22 +188,7 @@ class Worker:
                 }
             )
             log.info("ready", instance=self._settings.worker.instance, delivery=publisher.mode)
-        await self._stop.wait()
-
-    async def _watch(self, app: ChunkApp) -> None:
-        """Faust stops itself when its consumer fails for good, and aiokafka's group task just ends: nobody else
-        would notice either."""
-        while not app.crashed:
-            if (error := self._consumer().group_failure()) is not None:
-                self._fail(f"the group membership failed: {type(error).__name__}")
-                return
-            await asyncio.sleep(0.5)
-        self._fail(f"the consumer failed: {type(app.crash_reason).__name__}")
-
-    def _consumer(self) -> ChunkConsumer:
-        assert self._app is not None
-        consumer: ChunkConsumer = self._app.consumer
-        return consumer
+        await self._shell.stopping.wait()
 
     def _on_commit(
         self,
@@ -272,9 +204,9 @@ class Worker:
 
     def _refresh(self) -> None:
         """Bring gauges and ends of partitions up to date; called when somebody looks."""
-        if self._app is None or "assignment" in self._health.waiting_for:
+        if not self._shell.started or "assignment" in self._health.waiting_for:
             return
-        consumer = self._consumer()
+        consumer = self._shell.consumer()
         self._metrics.in_flight.set(consumer.unfinished_count)
         now_ms = time.time_ns() // 1_000_000
         lags = {tp: consumer.behind(tp, entry.committed_offset) for tp, entry in self._health.progress.items()}
@@ -285,48 +217,30 @@ class Worker:
             self._metrics.lag_seconds.labels(tp.topic, tp.partition).set(max(0.0, age_s))
 
     def _on_fatal(self, error: BaseException) -> None:
-        self._fail(f"publishing failed for good: {type(error).__name__}")
+        self._shell.fail(f"publishing failed for good: {type(error).__name__}")
 
     def _on_bug(self, error: Exception) -> None:
-        self._fail(f"serving failed: {type(error).__name__}")
-
-    def _fail(self, reason: str) -> None:
-        log.error("stopping un-acknowledged; nothing is lost, restart this worker", reason=reason)
-        self._health.fatal = reason
-        self._exit_code = EXIT_TEMPORARY
-        self._stop.set()
+        self._shell.fail(f"serving failed: {type(error).__name__}")
 
     # Stop ---------------------------------------------------------------------------------------------------------
 
     async def _shut_down(self, publisher: Publisher | None, web: ProbeServer | None) -> None:
         """Fetch no more, finish what is in flight, commit, leave. Whatever misses the grace is repeated later."""
         grace_s = self._settings.worker.stop_grace_ms / 1000
-        deadline_s = time.monotonic() + grace_s
-        if self._watcher is not None:
-            self._watcher.cancel()
-        try:
-            async with asyncio.timeout(grace_s):
-                if publisher is not None and self._app is not None and not self._health.fatal:
-                    await self._drain(deadline_s - grace_s / 2)
-                if publisher is not None:
-                    await publisher.stop(commit=not self._health.fatal)
-                if self._app is not None:
-                    await self._app.stop()
-        except TimeoutError:
-            self.hung = True
-            log.warning("stop grace is over; the rest will be repeated after the restart", grace_s=grace_s)
+
+        async def finish(deadline_s: float) -> None:
+            if publisher is not None and self._shell.started and not self._health.fatal:
+                await self._shell.drain(deadline_s - grace_s / 2)
+            if publisher is not None:
+                await publisher.stop(commit=not self._health.fatal)
+
+        await self._shell.shut_down(finish)
         for executor in self._executors:
             executor.shutdown(wait=False, cancel_futures=True)
         if web is not None:
             with contextlib.suppress(Exception):
                 await web.stop()
-        log.info("stopped", exit_code=self._exit_code)
-
-    async def _drain(self, until_s: float) -> None:
-        consumer = self._consumer()
-        consumer.stop_flow()
-        while consumer.unfinished_count and time.monotonic() < until_s:  # noqa: ASYNC110 - once, while stopping
-            await asyncio.sleep(0.01)
+        log.info("stopped", exit_code=self._shell.exit_code)
 
     def _probe_server(self) -> ProbeServer | None:
         worker = self._settings.worker
@@ -338,58 +252,11 @@ class Worker:
 def create_app(
     settings: Settings, *, stable_offsets: bool, on_fenced: Callable[[Exception], None] = lambda error: None
 ) -> ChunkApp:
-    """A Faust app without agents. Every setting is passed: Faust's own environment variables cannot win."""
-    worker = settings.worker
+    """The worker's Faust app, without agents."""
     served = [topics.requests(settings.topics.prefix, lane) for lane in ("", *settings.topics.lanes)]
-    return ChunkApp(
-        worker.app_id,
-        on_fenced=on_fenced,
-        transport_options=TransportOptions(
-            connection=kafka.connection(settings.kafka),
-            group_id=worker.app_id,
-            group_instance_id=group_instance_id(worker.instance, served),
-            stable_offsets=stable_offsets,
-            chunk_max_records=worker.chunk_max_records,
-            chunk_max_bytes=worker.chunk_max_bytes,
-            in_flight_chunks=worker.in_flight_chunks,
-            fetch_max_wait_ms=worker.fetch_max_wait_ms,
-            fetch_max_bytes=worker.fetch_max_bytes,
-            session_timeout_ms=worker.session_timeout_ms,
-            heartbeat_interval_ms=worker.heartbeat_interval_ms,
-            rebalance_timeout_ms=worker.rebalance_timeout_ms,
-            client_rack=settings.kafka.client_rack,
-        ),
-        # Unprefixed environment variables beat arguments in Faust (PRODUCER_ACKS=0 would silently win).
-        env_prefix="STREAM_MAAS_FAUST_UNUSED_",
-        broker=[f"kafka://{server}" for server in settings.kafka.bootstrap.split(",")],
-        store="memory://",
-        key_serializer="raw",
-        value_serializer="raw",
-        table_standby_replicas=0,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        stream_wait_empty=False,
-        stream_buffer_maxsize=UNBOUNDED_BUFFER,
-        broker_commit_interval=3600.0,
-        broker_session_timeout=worker.session_timeout_ms / 1000,
-        broker_heartbeat_interval=worker.heartbeat_interval_ms / 1000,
-        broker_rebalance_timeout=worker.rebalance_timeout_ms / 1000,
-        broker_request_timeout=max(settings.kafka.request_timeout_ms, worker.session_timeout_ms + 5_000) / 1000,
-        consumer_auto_offset_reset="earliest",
-        web_enabled=False,
-        worker_redirect_stdouts=False,
-        agent_supervisor="mode.CrashingSupervisor",
+    return chunk_app(
+        settings, group_id=settings.worker.app_id, served=served, stable_offsets=stable_offsets, on_fenced=on_fenced
     )
-
-
-def group_instance_id(instance: str, served: Sequence[str]) -> str:
-    """Static membership's name: the worker's, and a mark of the topics it serves.
-
-    A static member that comes back within its session gets its old assignment without a rebalance, whatever it
-    subscribes to now: after a lane was added nobody would serve it. With other topics it has to be another member.
-    """
-    mark = zlib.crc32(" ".join(sorted(served)).encode())
-    return f"{instance}.{mark:08x}"
 
 
 def _calm_collector() -> None:
@@ -420,15 +287,8 @@ def run_worker(settings: Settings, *, on_ready: Callable[[Ready], None]) -> int:
     """
     logs.configure(log_format=settings.worker.log_format, level=settings.worker.log_level)
 
-    async def main() -> int:
+    async def main() -> tuple[int, bool]:
         worker = Worker(settings, on_ready=on_ready)
-        code = await worker.run()
-        if worker.hung:
-            # Joining the consumer's thread could take for ever while the broker is away. Nothing is lost: what was
-            # not committed is repeated.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-        return code
+        return await worker.run(), worker.hung
 
-    return asyncio.run(main())
+    return run_to_exit(main)

@@ -17,13 +17,14 @@ Rules (tests/kafka attacks each of them on a real broker):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import aiokafka
 import faust
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -58,6 +59,8 @@ class TransportOptions:
     heartbeat_interval_ms: int
     rebalance_timeout_ms: int
     client_rack: str = ""
+    single_owner: bool = False
+    """One member of the group gets every partition; the others stand by."""
 
 
 class Chunk:
@@ -77,6 +80,18 @@ class Chunk:
         return int(self.records[-1].offset) + 1
 
 
+class SingleOwnerAssignor(RoundRobinPartitionAssignor):  # type: ignore[misc]
+    """Gives every partition to the member that comes first in the order of static names, nothing to the others."""
+
+    name = "single-owner"
+
+    @classmethod
+    def assign(cls, cluster: Any, members: Mapping[str, Any]) -> Any:
+        owner = min(members)
+        nothing = ConsumerProtocolMemberAssignment(cls.version, [], b"")
+        return dict.fromkeys(members, nothing) | super().assign(cluster, {owner: members[owner]})
+
+
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer: fetches, heartbeats, seeks."""
 
@@ -84,7 +99,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         options: TransportOptions = self.app.transport_options
-        self._assignor = RoundRobinPartitionAssignor
+        self._assignor = SingleOwnerAssignor if options.single_owner else RoundRobinPartitionAssignor
         return aiokafka.AIOKafkaConsumer(
             **options.connection,
             client_id=f"{options.group_id}-{options.group_instance_id}",
@@ -134,11 +149,11 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # Read after the fetch, without an await in between: `_rewind` runs on this thread's loop too.
         return records, self.era, consumer._coordinator.generation
 
-    async def rewind(self, era: int) -> None:
-        """Seek every assigned partition to its committed offset and open a new era."""
-        await self.call_thread(self._rewind, era)
+    async def rewind(self, era: int, starts: Mapping[TopicPartition, int]) -> None:
+        """Seek every assigned partition to its place in `starts`, else to its committed offset; open a new era."""
+        await self.call_thread(self._rewind, era, starts)
 
-    async def _rewind(self, era: int) -> None:
+    async def _rewind(self, era: int, starts: Mapping[TopicPartition, int]) -> None:
         consumer = self._ensure_consumer()
         generation = consumer._coordinator.generation
         partitions = list(consumer.assignment())
@@ -150,7 +165,8 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             assigned = consumer.assignment()
             for tp in partitions:
                 if tp in assigned:
-                    consumer.seek(tp, committed[tp].offset if tp in committed else beginnings[tp])
+                    default = committed[tp].offset if tp in committed else beginnings[tp]
+                    consumer.seek(tp, starts.get(tp, default))
         self.era = era
 
     async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -170,6 +186,15 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         end, position = consumer.last_stable_offset(tp), state._position  # one read each: another thread writes them
         return 0 if end is None or position is None else max(0, int(end) - int(position))
 
+    def caught_up(self, tp: TopicPartition) -> int | None:
+        """Epoch milliseconds of the last fetch if it left nothing behind the position, the high watermark included."""
+        consumer = self._ensure_consumer()
+        if tp not in consumer.assignment():
+            return None
+        state = consumer._subscription.subscription.assignment.state_value(tp)
+        end, position, fetched_ms = state.highwater, state._position, state.timestamp
+        return fetched_ms if end is not None and position is not None and position >= end else None
+
     def verify_event_path(self, now: float, tp: Any) -> None:
         """Faust's stall warnings watch acks that this transport does not use; worker/health.py watches commits."""
 
@@ -187,6 +212,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """First offset handed out in this era, and the one after the last."""
         self._room = asyncio.Event()
         self._undelivered = False
+        self._unplaced = False
+        """Positions are to be asked for again before the next fetch (`start_offsets`)."""
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -219,7 +246,17 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     async def rewind(self) -> None:
         """Forget everything in flight and start again from the committed offsets."""
         self._end_era()
-        await self._thread.rewind(self.era)
+        era, starts = self.era, {}
+        if self.app.start_offsets is not None:
+            starts = await self.app.start_offsets({TopicPartition(*tp) for tp in self.assignment()})
+            if era != self.era:
+                return  # partitions were revoked meanwhile; the next assignment asks again
+        await self._thread.rewind(era, starts)
+
+    def start_over(self) -> None:
+        """Drop what is in flight; before the next fetch the partitions are placed again as after an assignment."""
+        self._end_era()
+        self._unplaced = True
 
     async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
         await self._thread.commit_offsets(offsets)
@@ -228,6 +265,18 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """Records that are not answered and committed yet: not read, or handed out in this era and still on the way."""
         first, following = self._handed_out.get(tp, (0, 0))
         return self._thread.unread(tp) + max(0, following - max(first, committed_offset or 0))
+
+    def caught_up(self, tp: TopicPartition) -> int | None:
+        """When the broker last said that nothing of this partition is left to read, epoch milliseconds.
+
+        None while something is: unread, handed out and unfinished, or held back by an open transaction. A broker
+        that no longer answers says nothing, so the time stands still.
+        """
+        return None if self._unfinished.get(tp) else self._thread.caught_up(tp)
+
+    async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
+        await super().on_partitions_assigned(assigned, generation_id)
+        self._unplaced = self.app.start_offsets is not None
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """The app's handler (it finishes the open transaction) runs first, while the generation is still valid."""
@@ -248,8 +297,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 if not self.flow_active:
                     await self.wait(self.can_resume_flow)
                     continue
-                if self._undelivered:
-                    self._undelivered = False
+                if self._undelivered or self._unplaced:
+                    self._undelivered = self._unplaced = False
                     await self.rewind()
                 await self._poll()
         except self.consumer_stopped_errors:
@@ -346,9 +395,13 @@ class ChunkApp(faust.App):  # type: ignore[misc]
         *args: Any,
         transport_options: TransportOptions,
         on_fenced: Callable[[Exception], None],
+        start_offsets: Callable[[set[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]] | None = None,
         **kwargs: Any,
     ) -> None:
         self.transport_options = transport_options
+        self.start_offsets = start_offsets
+        """Asked on the app's loop where partitions begin, after every assignment and before every rewind; whatever it
+        leaves out begins at the group's committed offset."""
         self.on_fenced = on_fenced
         """Called on the app's loop when another live worker has taken our name in the group."""
         super().__init__(*args, **kwargs)

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import web
 
 from stream_maas.errors import SettingsError
 from stream_maas.worker.health import Health
-from stream_maas.worker.metrics import Metrics
+
+
+class Exposition(Protocol):
+    """Whatever keeps a process's metrics."""
+
+    def exposition(self) -> bytes: ...
 
 
 class ProbeServer:
     """Serves the three pages until stopped. `refresh` is called before each reading, to bring gauges up to date."""
 
-    def __init__(self, host: str, port: int, health: Health, metrics: Metrics, refresh: Callable[[], None]) -> None:
+    def __init__(self, host: str, port: int, health: Health, metrics: Exposition, refresh: Callable[[], None]) -> None:
         self._host = host
         self._requested_port = port
         self._health = health
