@@ -92,7 +92,10 @@ class Session:
             raise BundleError(f"{path}: ONNX Runtime refuses the graph ({type(error).__name__})") from error
         self.inputs = {node.name: _graph_tensor(node) for node in self._session.get_inputs()}
         self.outputs = {node.name: _graph_tensor(node) for node in self._session.get_outputs()}
-        self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        meta = self._session.get_modelmeta()
+        self.metadata: Mapping[str, str] = dict(meta.custom_metadata_map)
+        self.producer: str = meta.producer_name
+        self.description: str = meta.description.strip()
 
     def run(
         self, fetches: Sequence[str], feeds: Mapping[str, Array], cancellation: Cancellation | None = None
