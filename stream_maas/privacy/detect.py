@@ -1,14 +1,13 @@
-"""Where personal data lies in one text: evidence -> gate -> candidates -> resolution, until nothing is left.
+"""Where personal data lies in one text: gate -> candidates -> resolution, until nothing is left.
 
 Rules of this file:
-1. Most texts end at the evidence: without an at sign and with fewer digits than the shortest number, no row can match.
-2. The gate names the rows that can match; only those look for candidates.
-3. Candidates that overlap are resolved in a total order (spans.py).
-4. What is found is masked and the rest is read again, until nothing more is found. So redacting twice changes
+1. The gate names the rows that can match; only those look for candidates. Most texts end here.
+2. Candidates that overlap are resolved in a total order (spans.py).
+3. What is found is masked and the rest is read again, until nothing more is found. So redacting twice changes
    nothing, and what a stronger find had hidden is found too. Every round takes a digit or an at sign away, so it ends.
-5. A number found once is remembered in `known`, and found wherever else it stands in the record: without the word or
+4. A number found once is remembered in `known`, and found wherever else it stands in the record: without the word or
    field name that gave it away, between other numbers, as a number.
-6. Work is linear in the text: each run of characters is read once, windows in it are bounded by the layouts.
+5. Work is linear in the text: each run of characters is read once, windows in it are bounded by the layouts.
 """
 
 from __future__ import annotations
@@ -19,25 +18,19 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from stream_maas.privacy import shapes
-from stream_maas.privacy.fold import Folded, fold, has_wide_evidence
+from stream_maas.privacy.codes import CodeFinder
+from stream_maas.privacy.cues import CueIndex
+from stream_maas.privacy.fold import Folded, fold
 from stream_maas.privacy.gate import compile_gate
-from stream_maas.privacy.numbers import FEWEST_DIGITS, RUN_PATTERN, NumberFinder
-from stream_maas.privacy.recognizers import Number, Recognizer
+from stream_maas.privacy.numbers import NumberFinder
+from stream_maas.privacy.rows import Anchored, Code, Located, Number, Recognizer
+from stream_maas.privacy.runs import FEWEST_DIGITS, RUN_PATTERN
 from stream_maas.privacy.spans import Known, Span, resolve
 from stream_maas.privacy.transform import cut, placeholder
 
 _MOST_ROUNDS: Final = 32
 """Ordinary texts need two. Text made to need more is refused, since every round reads all of it."""
 _DIGITS: Final = re.compile("[0-9]+")
-_NOT_EVIDENCE: Final = bytes(set(range(256)) - set(b"0123456789@"))
-
-
-def may_hold(text: str) -> bool:
-    """The evidence: False means that no recognizer can find anything in `text`. About 0.4 us for ASCII."""
-    evidence = text.encode("utf-8", "replace").translate(None, _NOT_EVIDENCE)
-    if len(evidence) >= FEWEST_DIGITS or b"@" in evidence or "%40" in text:
-        return True
-    return not text.isascii() and has_wide_evidence(text)
 
 
 def learn(known: Known, digits: str, entity_type: str) -> None:
@@ -55,20 +48,23 @@ class Detector:
     """Finds spans in one text after another. Keeps nothing of them; may be used from several threads."""
 
     def __init__(self, recognizers: Sequence[Recognizer], engine: Literal["re2", "re"]) -> None:
-        shaped = [row for row in recognizers if not isinstance(row, Number)]
-        numbers = NumberFinder([row for row in recognizers if isinstance(row, Number)])
-        self._finders = [*map(shapes.finder, shaped), numbers.find]
-        self._gate = compile_gate(engine, [*map(shapes.gate_pattern, shaped), RUN_PATTERN])
+        cues = CueIndex()
+        shaped = [row for row in recognizers if not isinstance(row, Number | Code)]
+        numbers = NumberFinder([row for row in recognizers if isinstance(row, Number)], cues)
+        codes = CodeFinder([row for row in recognizers if isinstance(row, Code)], cues)
+        self._finders = [*(shapes.finder(row, cues) for row in shaped), numbers.find, codes.find]
+        self._gate = compile_gate(engine, [*map(shapes.gate_pattern, shaped), RUN_PATTERN, codes.gate_pattern()])
+        cues.close()
         self._number_types = frozenset(row.entity_type for row in recognizers if isinstance(row, Number))
         self.strong_integer = numbers.strong_integer
+        self.announced = frozenset(row.name for row in recognizers if _is_announced(row))
+        """Names of the recognizers whose finds depend on what stands around them."""
 
     def is_clear(self, text: str) -> bool:
         """True if nothing can be found in `text`, nor in any of its lines by itself. Field names are not considered.
 
         False says nothing: the text has to be searched.
         """
-        if not may_hold(text):
-            return True
         return fold(text).text is text and not self._gate(text)
 
     def find(self, text: str, *, hint: str | None = None, known: Known | None = None) -> list[Span]:
@@ -77,8 +73,6 @@ class Detector:
         `hint`: the entity type that the field's name announces. `known`: numbers already found in this record;
         grows. Raises RuntimeError (without values) for text made to take many rounds.
         """
-        if not may_hold(text):
-            return []
         folded = fold(text)
         known = {} if known is None else known
         found: list[Span] = []
@@ -98,6 +92,12 @@ class Detector:
             if span.entity_type in self._number_types:
                 learn(known, text[span.start : span.end], span.entity_type)
         return spans
+
+
+def _is_announced(row: Recognizer) -> bool:
+    if isinstance(row, Located):
+        return row.announced
+    return not isinstance(row, Anchored) and bool(row.cues)
 
 
 def _before_masking(spans: list[Span], masked: list[Span]) -> list[Span]:

@@ -84,16 +84,6 @@ def _character_class(characters: Iterable[str], astral: str) -> re.Pattern[str]:
 
 
 _MAY_FOLD: Final = _character_class(_FOLD, astral="\U00010000-\U000e0fff")
-_MAY_BE_EVIDENCE: Final = _character_class(
-    # Digits of historic scripts, mathematical and enclosed digits, segmented digits; not the emoji between them.
-    (wide for wide, ascii_ in _FOLD.items() if ascii_ and ascii_ in "0123456789@%" and wide > "\x7f"),
-    astral="\U00010000-\U0001f1e5\U0001fb00-\U0001fbff",
-)
-
-
-def has_wide_evidence(text: str) -> bool:
-    """Whether `text` may hold a non-ASCII digit or at sign; True too often for rare scripts, never too seldom."""
-    return _MAY_BE_EVIDENCE.search(text) is not None
 
 
 def _fold_match(match: re.Match[str]) -> str:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from stream_maas.privacy.recognizers import Anchored, Shaped
+from stream_maas.privacy.cues import CueIndex
+from stream_maas.privacy.rows import Anchored, Located, Shaped
 from stream_maas.privacy.spans import Known, Span
 
 Finder = Callable[[str, str | None, Known], Iterator[Span]]
@@ -17,17 +18,29 @@ _HEAD_CHUNK_CHARS: Final = 64
 _ASCII_ALPHANUMERIC: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
-def gate_pattern(row: Anchored | Shaped) -> str:
+def gate_pattern(row: Anchored | Shaped | Located) -> str:
     """What the gate must know: a pattern that matches wherever the row's finder can find something, or more often."""
+    if isinstance(row, Located):
+        return row.gate
     if isinstance(row, Shaped):
         return row.pattern
     anchor = re.escape(row.anchor)
     return f"[{row.head}]{anchor}" if row.head else anchor + row.tail
 
 
-def finder(row: Anchored | Shaped) -> Finder:
+def finder(row: Anchored | Shaped | Located, cues: CueIndex) -> Finder:
     """The function that looks for candidates of `row`."""
-    return _shaped_finder(row) if isinstance(row, Shaped) else _anchored_finder(row)
+    if isinstance(row, Located):
+        return _located_finder(row)
+    return _shaped_finder(row, cues) if isinstance(row, Shaped) else _anchored_finder(row)
+
+
+def _located_finder(row: Located) -> Finder:
+    def find(text: str, hint: str | None, known: Known) -> Iterator[Span]:
+        for start, end in row.locate(text):
+            yield Span(start, end, row.entity_type, row.name, row.score)
+
+    return find
 
 
 def _anchored_finder(row: Anchored) -> Finder:
@@ -61,18 +74,24 @@ def _walk_back(text: str, at: int, match_head: Callable[[str], re.Match[str] | N
     return at
 
 
-def _shaped_finder(row: Shaped) -> Finder:
+def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
     search = re.compile(row.pattern).search
+    match_rest = re.compile(row.rest).match if row.rest else None
+    key = cues.add(row.cues, row.entity_type) if row.cues else None
     trim = row.trim
 
     def find(text: str, hint: str | None, known: Known) -> Iterator[Span]:
         match = search(text)
         while match:
-            start = match.start()
-            accepted = trim(match.group())
+            start, end = match.span()
+            if match_rest and (rest := match_rest(text, end)):
+                end = rest.end()
+            accepted = trim(text[start:end])
             if accepted and _stands_alone(text, start + accepted[0], start + accepted[1]):
                 end = start + accepted[1]
-                yield Span(start + accepted[0], end, row.entity_type, row.name, row.score)
+                start += accepted[0]
+                if key is None or hint == row.entity_type or key in cues.before(text, start) | cues.after(text, end):
+                    yield Span(start, end, row.entity_type, row.name, row.score)
                 match = search(text, end)
             else:
                 match = search(text, start + 1)

@@ -22,7 +22,7 @@ from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import Detector, learn
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.hints import hint_for
-from stream_maas.privacy.numbers import FEWEST_DIGITS
+from stream_maas.privacy.runs import FEWEST_DIGITS
 from stream_maas.privacy.spans import Known
 from stream_maas.privacy.transform import PLACEHOLDER, cut, placeholder
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_maas.privacy.fold import CONTROLS, fold, has_wide_evidence
+from stream_maas.privacy.fold import CONTROLS, fold
 
 EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1)]
 DECIMALS = [character for character in EVERY_CHARACTER if unicodedata.category(character) == "Nd"]
@@ -29,10 +29,6 @@ def test_every_decimal_digit_of_every_script_folds_to_ascii() -> None:
     folded = fold("".join(DECIMALS))
     assert folded.text == "".join(str(unicodedata.decimal(digit)) for digit in DECIMALS)
     assert folded.origins is None
-
-
-def test_every_decimal_digit_is_evidence() -> None:
-    assert [digit for digit in DECIMALS if not digit.isascii() and not has_wide_evidence(digit)] == []
 
 
 def test_every_format_character_and_combining_mark_is_invisible() -> None:

@@ -1,0 +1,93 @@
+"""Personal data that looks alike everywhere: addresses of mail, cards and accounts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stream_maas.privacy import checksums
+from stream_maas.privacy.rows import Anchored, Number, Recognizer, Shaped
+
+_LETTERS: Final = (
+    "\u00c0-\u024f\u0250-\u02af\u0370-\u052f\u0531-\u0587\u05d0-\u05ea\u0620-\u064a\u0671-\u06d3"
+    "\u0904-\u0939\u0958-\u0961\u0985-\u0dc6\u10a0-\u10ff\u1e00-\u1fff"
+)
+"""Letters of scripts that put spaces between words: they may stand in an address written beside such text."""
+_HAN: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
+"""Letters of scripts that do not: in such text an address ends where ASCII ends, unless it lies in their domains."""
+_HAN_TLDS: Final = (
+    "中国|中國|公司|网络|網絡|网址|中文网|香港|台湾|台灣|澳门|澳門|新加坡|在线|集团|商城|网店|网站|我爱你|"
+    "한국|닷컴|닷넷|みんな|コム|セール|ストア|ポイント|クラウド"
+)
+_DOMAIN: Final = (
+    rf"(?:\[?(?:[0-9]{{1,3}}\.){{3}}[0-9]{{1,3}}\]?"
+    rf"|(?:[A-Za-z0-9\-{_LETTERS}{_HAN}]+\.)+(?:{_HAN_TLDS})"
+    rf"|(?:[A-Za-z0-9\-{_LETTERS}]+\.)+(?:[Xx][Nn]--[A-Za-z0-9\-]+|[A-Za-z]{{2,}}|[{_LETTERS}]{{2,}}))"
+)
+
+
+def trim_email(candidate: str) -> tuple[int, int] | None:
+    """Drop quotes and dots that open the local part; refuse names of image files for dense screens (x@2x.png)."""
+    local, _, domain = candidate.rpartition("%40" if "@" not in candidate else "@")
+    stripped = local.lstrip(".'&!#$*-_%+~")
+    if not stripped:
+        return None
+    if domain[1:3] == "x." and domain[0].isdigit() and domain[3:].lower() in ("png", "jpg", "jpeg", "gif", "webp"):
+        return None
+    return len(local) - len(stripped), len(candidate)
+
+
+def trim_iban(candidate: str) -> tuple[int, int] | None:
+    """Cut to the country's length, since the pattern takes following words along; then ISO 13616 decides."""
+    compact = candidate.replace(" ", "").replace("-", "").upper()
+    length = checksums.IBAN_LENGTHS.get(compact[:2])
+    if length is None or len(compact) < length:
+        return None
+    iban = compact[:length]
+    if sum(map(str.isdigit, iban)) < _IBAN_FEWEST_DIGITS or not checksums.mod97(iban):
+        return None
+    taken = end = 0
+    while taken < length:
+        taken += candidate[end] not in " -"
+        end += 1
+    return 0, end
+
+
+_IBAN_FEWEST_DIGITS: Final = 10
+"""Check digits plus what the most lettered account numbers hold; prose that happens to fit has fewer."""
+
+_CARD_FORM: Final = (
+    "4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"  # Visa
+    "|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"  # Mastercard
+    "|3[47][0-9]{13}|1[0-9]{14}"  # American Express, UATP
+    "|3(?:0[0-5]|[689][0-9])[0-9]{11,16}"  # Diners Club
+    "|(?:2131|1800)[0-9]{11}|35[0-9]{14,17}"  # JCB, and what test generators take for it
+    "|(?:0604|5[0678][0-9]{2}|6[0-9]{3})[0-9]{8,15}"  # Maestro, Discover, UnionPay, RuPay, Elo, Hipercard
+    "|8[12][0-9]{14,17}|220[0-4][0-9]{12,15}|9792[0-9]{12}"  # UnionPay and RuPay, Mir, Troy
+)
+"""ISO/IEC 7812 issuer ranges with the lengths that they issue."""
+
+ROWS: Final[tuple[Recognizer, ...]] = (
+    Anchored(
+        name="email", entity_type="EMAIL", pack="core", score=99,
+        anchor="@", tail=_DOMAIN, head=rf"A-Za-z0-9._%+'&~!#$*\-{_LETTERS}", trim=trim_email,
+    ),
+    Anchored(
+        name="email_han", entity_type="EMAIL", pack="core", score=99,
+        anchor="@", tail=_DOMAIN, head=_HAN, trim=trim_email,
+    ),
+    Anchored(
+        name="email_percent_encoded", entity_type="EMAIL", pack="core", score=99,
+        anchor="%40", tail=_DOMAIN, head=r"A-Za-z0-9._+\-", trim=trim_email,
+    ),
+    Shaped(
+        name="iban", entity_type="IBAN", pack="core", score=98,
+        pattern=r"(?:[A-Z]{2} ?|[A-Za-z]{2})[0-9]{2}(?:[ \-]?[A-Za-z0-9]){11,30}", trim=trim_iban,
+    ),
+    Number(
+        name="payment_card", entity_type="CARD", pack="core", score=95,
+        layouts=(
+            *map(str, range(12, 20)), "=", "4~4~4~4", "4~6~5", "4~6~4", "4~4~4~4~3", "4~4~5", "4~4~4", "6~13", "8~8",
+        ),
+        form=_CARD_FORM, verify=checksums.luhn, strong=True,
+    ),
+)  # fmt: skip
