@@ -19,6 +19,7 @@ from stream_maas.privacy.runs import (
     RUN,
     Run,
     Window,
+    groups_in,
     is_inside_uuid,
     shape_of,
 )
@@ -95,11 +96,17 @@ class NumberFinder:
         for match in RUN.finditer(text):
             run = Run(text, *match.span())
             taken: list[Window] = []
-            for window, rules in self._windows(run, context):
+            for first, shape, rules in self._groupings(run, context):
+                last = first + groups_in(shape) - 1
+                digits = run.digits(first, last)
+                fitting = [rule for rule in rules if rule.has_form(digits)]
+                if not fitting:
+                    continue
+                window = Window(run, first, last, shape)
                 # What overlaps a find without a cue is not worth a search for one: if the find does not stand
                 # after all, the next round reads the rest.
                 covered = any(map(window.overlaps, taken))
-                rule = self._accepting(window, rules, context, covered)
+                rule = self._accepting(window, digits, fitting, context, covered)
                 if rule is not None:
                     taken.append(window)
                     context.ends[rule.row.entity_type] = window.end
@@ -118,8 +125,8 @@ class NumberFinder:
                 return row.entity_type
         return None
 
-    def _windows(self, run: Run, context: _Context) -> Iterator[tuple[Window, list[_Rule]]]:
-        """Every window whose grouping some row lists, with the rows that may accept it.
+    def _groupings(self, run: Run, context: _Context) -> Iterator[tuple[int, bytes, list[_Rule]]]:
+        """Every grouping that some row lists: its first group, its shape and the rows that may accept it.
 
         No word can stand inside of a run, so behind its first group only rows without cues may, unless the field's
         name or an item before in a list does instead of one.
@@ -128,28 +135,29 @@ class NumberFinder:
         if len(shape) == 1:
             rules = self._by_shape.get(shape)
             if rules:
-                yield Window(run, 0, shape), rules.all
+                yield 0, shape, rules.all
             return
         match = self._search(shape)
         while match:
-            first = run.group_at(match.start())
+            at = match.start()
+            first = groups_in(shape[:at])
             for word in self._prefixes[match.group()]:
                 rules = self._by_shape[word]
                 possible = rules.all if first == 0 or context.hint or context.ends else rules.unannounced
                 if possible:
-                    yield Window(run, first, word), possible
-            match = self._search(shape, match.start() + 1)
+                    yield first, word, possible
+            match = self._search(shape, at + 1)
         if len(shape) < 2 * MOST_DIGITS:
             rules = self._even_grouping if run.is_even() else self._any_grouping
-            yield Window(run, 0, shape if b")" in shape else shape.lstrip(b"(")), rules.all
+            yield 0, shape if b")" in shape else shape.lstrip(b"("), rules.all
 
-    def _accepting(self, window: Window, rules: list[_Rule], context: _Context, covered: bool) -> _Rule | None:
-        """The first of `rules` that says that the window's digits are what its row describes, where they stand."""
+    def _accepting(
+        self, window: Window, digits: str, rules: list[_Rule], context: _Context, covered: bool
+    ) -> _Rule | None:
+        """The first of `rules`, all of the right form, that holds for `digits` and the place where they stand."""
         announced: frozenset[Key] | None = None
         for rule in rules:
             row = rule.row
-            if not rule.has_form(window.digits):
-                continue
             if row.strong:
                 if window.is_fraction() or window.is_glued_to_code():
                     continue
@@ -162,7 +170,7 @@ class NumberFinder:
                     announced = self._announced(window)
                 if rule.cue not in announced and not _is_in_script(window, rule):
                     continue
-            if row.verify and not row.verify(window.digits):
+            if row.verify and not row.verify(digits):
                 continue
             if is_inside_uuid(window.run.text, window.start, window.end):
                 return None

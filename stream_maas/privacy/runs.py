@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import Final
 
 FEWEST_DIGITS: Final = 7
@@ -41,6 +41,11 @@ _CURRENCIES: Final = frozenset("$€£¥₹₩₽")
 LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 DIGITS: Final = frozenset("0123456789")
 ALPHANUMERIC: Final = LETTERS | DIGITS
+
+
+def groups_in(shape: bytes) -> int:
+    """How many groups a shape, or the beginning of one, has."""
+    return len(shape.translate(None, _GAPS))
 
 
 def shape_of(layout: str) -> bytes:
@@ -83,9 +88,16 @@ class Run:
     def bounds(self) -> list[tuple[int, int]]:
         """Where each group starts and ends in the text. Most runs hold no find and need none."""
         if self._bounds is None:
-            starts = accumulate([width + 1 for width in self._widths], initial=self.start)
-            self._bounds = [(start, start + width) for start, width in zip(starts, self._widths, strict=False) if width]
+            widths = self._widths
+            starts = compress(accumulate([width + 1 for width in widths], initial=self.start), widths)
+            self._bounds = [(start, start + width) for start, width in zip(starts, filter(None, widths), strict=True)]
         return self._bounds
+
+    def digits(self, first: int, last: int) -> str:
+        """The digits of groups `first` to `last`."""
+        bounds = self.bounds
+        text = self.text[bounds[first][0] : bounds[last][1]]
+        return text if first == last else text.translate(_WITHOUT_GAPS)
 
     def gap_before(self, group: int) -> str:
         """What stands between this group and the one before, "" for the first."""
@@ -98,10 +110,6 @@ class Run:
     def width(self, group: int) -> int:
         start, end = self.bounds[group]
         return end - start
-
-    def group_at(self, position: int) -> int:
-        """How many groups stand before `position` of the shape."""
-        return len(self.shape[:position].translate(None, _GAPS))
 
     def is_even(self) -> bool:
         """One separator throughout, and groups of one width (the last may be narrower)."""
@@ -118,20 +126,16 @@ def _is_x_due(text: str, start: int, end: int) -> bool:
 class Window:
     """Groups `first` to `last` of a run, grouped as `shape` says; the span to cut is [start, end) of its text."""
 
-    __slots__ = ("_alone", "digits", "end", "first", "last", "run", "shape", "start")
+    __slots__ = ("_alone", "end", "first", "last", "run", "shape", "start")
 
-    def __init__(self, run: Run, first: int, shape: bytes) -> None:
+    def __init__(self, run: Run, first: int, last: int, shape: bytes) -> None:
         """`shape` begins with a bracket if the window does."""
-        bounds = run.bounds
         self.run = run
         self.first = first
-        self.last = last = first + len(shape.translate(None, _GAPS)) - 1
+        self.last = last
         self.shape = shape
-        start, self.end = bounds[first][0], bounds[last][1]
+        start, self.end = run.bounds[first][0], run.bounds[last][1]
         self.start = start if shape[0] != _BRACKET else run.text.rindex("(", 0, start)
-        self.digits = run.text[start : self.end]
-        if first != last:
-            self.digits = self.digits.translate(_WITHOUT_GAPS)
         self._alone: bool | None = None
 
     def overlaps(self, other: Window) -> bool:
