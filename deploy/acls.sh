@@ -4,11 +4,14 @@
 #   worker    reads requests, is a member of its consumer group, writes results, audit events and dead letters in
 #             transactions. It cannot read back what it wrote, and it cannot change a topic.
 #   client    writes requests and reads results. No group: the SDK assigns partitions itself.
+#   dashboard reads the audit trail, alerts and the monitor's state, and writes commands to the monitor. It sees how far
+#             requests are behind and cannot read them.
 #   auditor   reads the audit trail, and nothing else.
 #   operator  creates and checks topics, watches lag, reads dead letters and alerts. Cannot read requests or results.
 #
 # usage: acls.sh [--print] [--bootstrap HOST:PORT] [--command-config FILE] [--prefix NAME] [--group NAME]
-#                [--worker P] [--client P] [--auditor P] [--operator P]        P is a principal such as User:alice
+#                [--worker P] [--client P] [--dashboard P] [--auditor P] [--operator P]
+#                P is a principal such as User:alice
 #
 # --print shows the commands instead of running them. Running it again changes nothing. KAFKA_ACLS names the tool
 # (default: kafka-acls.sh on the PATH). The cluster needs an authorizer and allow.everyone.if.no.acl.found=false.
@@ -16,12 +19,14 @@ set -euo pipefail
 
 print=false bootstrap=127.0.0.1:9092 command_config="" prefix=maas group=stream-maas
 worker=User:stream-maas-worker client=User:stream-maas-client
-auditor=User:stream-maas-auditor operator=User:stream-maas-operator
+dashboard=User:stream-maas-dashboard auditor=User:stream-maas-auditor
+operator=User:stream-maas-operator
 
 while [ $# -gt 0 ]; do
   case "$1" in
     --print) print=true; shift; continue ;;
-    --bootstrap | --command-config | --prefix | --group | --worker | --client | --auditor | --operator)
+    --bootstrap | --command-config | --prefix | --group | --worker | --client | --dashboard | --auditor | \
+    --operator)
       [ $# -ge 2 ] || { echo "acls.sh: $1 needs a value" >&2; exit 2; }
       name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
     -h | --help) sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
@@ -56,11 +61,19 @@ allow "$client" Write --topic "$prefix.requests"
 allow "$client" Write --topic "$prefix.requests." --resource-pattern-type prefixed
 allow "$client" Read --topic "$prefix.results"
 
+# --- dashboard
+allow "$dashboard" Read --topic "$prefix.audit" --topic "$prefix.audit.checkpoints" --topic "$prefix.alerts"
+allow "$dashboard" Read --topic "$prefix.alert-commands" --topic "$prefix.monitor.state"
+allow "$dashboard" Write --topic "$prefix.alert-commands"
+allow "$dashboard" Describe --topic "$prefix.requests"
+allow "$dashboard" Describe --topic "$prefix.requests." --resource-pattern-type prefixed
+allow "$dashboard" Describe --group "$group"
+
 # --- auditor
 allow "$auditor" Read --topic "$prefix.audit" --topic "$prefix.audit.checkpoints"
 
 # --- operator
-for topic in requests results audit audit.checkpoints dead-letters alerts monitor.state; do
+for topic in requests results audit audit.checkpoints dead-letters alerts alert-commands monitor.state; do
   allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.$topic"
 done
 allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.requests." --resource-pattern-type prefixed

@@ -72,13 +72,14 @@ _MESSAGES: dict[str, tuple[str, str | None, Sequence[str], Sequence[str]]] = {
     "audit-event": ("Audit event", None, (headers.CONTENT_TYPE,), (headers.CONTENT_TYPE,)),
     "dead-letter": ("Dead letter", headers.DEAD_LETTER_TYPE, _DEAD_LETTER_HEADERS, _DEAD_LETTER_HEADERS),
     "alert": ("Alert event", None, (), ()),
+    "alert-command": ("Alert command", None, (), ()),
 }
 _CORRELATION = {
     "request": "$message.payload#/id",
     "audit-event": "$message.payload#/data/request/id",
     "alert": "$message.payload#/incident_id",
 }
-_SERVICE_ROLES = ("worker", "sealer", "monitor")
+_SERVICE_ROLES = ("worker", "sealer", "monitor", "dashboard")
 """Roles that are processes of this project; the document is written from their side."""
 
 

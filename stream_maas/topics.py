@@ -23,7 +23,7 @@ _DAY_MS = 24 * _HOUR_MS
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LEGAL_LANE = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
-Role = Literal["client", "worker", "sealer", "monitor", "auditor", "operator"]
+Role = Literal["client", "worker", "sealer", "monitor", "dashboard", "auditor", "operator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,11 @@ def alerts(prefix: str) -> str:
     return f"{prefix}.alerts"
 
 
+def alert_commands(prefix: str) -> str:
+    """The topic with what people tell the monitor about alerts."""
+    return f"{prefix}.alert-commands"
+
+
 def monitor_state(prefix: str) -> str:
     """The compacted topic from which a restarted monitor goes on."""
     return f"{prefix}.monitor.state"
@@ -166,7 +171,7 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="requests",
             retention_ms=FOR_EVER,
             written_by=("worker",),
-            read_by=("sealer", "monitor", "auditor"),
+            read_by=("sealer", "monitor", "dashboard", "auditor"),
         ),
         TopicSpec(
             name=audit_checkpoints(prefix),
@@ -177,7 +182,7 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="one",
             retention_ms=FOR_EVER,
             written_by=("sealer",),
-            read_by=("auditor",),
+            read_by=("dashboard", "auditor"),
         ),
         TopicSpec(
             name=dead_letters(prefix),
@@ -199,7 +204,18 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="one",
             retention_ms=28 * _DAY_MS,
             written_by=("monitor",),
-            read_by=("operator",),
+            read_by=("dashboard", "operator"),
+        ),
+        TopicSpec(
+            name=alert_commands(prefix),
+            description="What people tell the monitor: acknowledgements and silences.",
+            key="command id",
+            value="command, with who gave it",
+            schema=("alert-command",),
+            partitions="one",
+            retention_ms=90 * _DAY_MS,
+            written_by=("dashboard",),
+            read_by=("monitor", "dashboard"),
         ),
         TopicSpec(
             name=monitor_state(prefix),
@@ -210,7 +226,7 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="requests",
             retention_ms=None,
             written_by=("monitor",),
-            read_by=("monitor",),
+            read_by=("monitor", "dashboard"),
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SCHEMA_NAMES = ("request", "result", "rejection", "audit-event", "dead-letter", "alert")
+SCHEMA_NAMES = ("request", "result", "rejection", "audit-event", "dead-letter", "alert", "alert-command")
 """Stems of the files `<name>.schema.json`. The results topic holds `result` (a prediction) or `rejection`."""
 SCHEMA_BASE = "https://stream-maas.org/schemas/v1/"
 """What a schema's `$id` begins with. An identifier: nothing is fetched from it."""

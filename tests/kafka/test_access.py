@@ -27,7 +27,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 from stream_maas.brokers import LocalKafka
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("worker", "client", "auditor", "operator")
+ROLES = ("worker", "client", "dashboard", "auditor", "operator")
 PASSWORD = "not-a-secret"
 RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
 OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Alter": 7, "Describe": 8, "DescribeConfigs": 10, "AlterConfigs": 11}

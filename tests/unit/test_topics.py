@@ -40,6 +40,7 @@ def test_names_and_keeping() -> None:
         "maas.audit.checkpoints": ("one", "delete", -1),
         "maas.dead-letters": ("requests", "delete", 14 * day),
         "maas.alerts": ("one", "delete", 28 * day),
+        "maas.alert-commands": ("one", "delete", 90 * day),
         "maas.monitor.state": ("requests", "compact", None),
     }
 
