@@ -133,6 +133,31 @@ class WorkerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DashboardConfig:
+    """The live page, a process of its own."""
+
+    host: str = field(default="127.0.0.1", metadata=_help("address; one that others can reach needs a token"))
+    port: int = field(default=8088, metadata=_help("0 takes a free port"))
+    viewer_token: str = field(
+        default="", repr=False, metadata=_help("whoever has it may look; 24 or more characters", secret=True)
+    )
+    operator_token: str = field(
+        default="",
+        repr=False,
+        metadata=_help("whoever has it may also acknowledge and silence; 24 or more characters", secret=True),
+    )
+    local_role: Literal["viewer", "operator"] = field(
+        default="operator", metadata=_help("what users of this machine may do while no token is set")
+    )
+    tls_certfile: str = field(default="", metadata=_help("PEM certificate; empty serves plain HTTP"))
+    tls_keyfile: str = field(default="", metadata=_help("PEM private key of the certificate"))
+    history_ms: int = field(default=3_600_000, metadata=_help("how far back the page looks"))
+    history_records: int = field(
+        default=500_000, metadata=_help("audit events read at start at most, however far back that is")
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections. `sources` maps "section.field" to where its value came from."""
 
@@ -142,6 +167,7 @@ class Settings:
     admission: Limits = Limits()
     privacy: RedactionConfig = RedactionConfig()
     inference: RuntimeConfig = RuntimeConfig()
+    dashboard: DashboardConfig = DashboardConfig()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 

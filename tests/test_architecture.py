@@ -24,7 +24,7 @@ SOURCES = ROOT / PACKAGE
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
-    ("worker", "client", "replay"),
+    ("worker", "client", "replay", "dashboard"),
     ("kafka", "brokers"),
     ("settings",),
     ("pipeline",),

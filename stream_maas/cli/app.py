@@ -12,7 +12,20 @@ from typing import Annotated, Any
 import typer
 
 from stream_maas import __version__
-from stream_maas.cli import broker, demo, doctor, model_init, models, privacy, schemas, send, tail, topics, worker
+from stream_maas.cli import (
+    broker,
+    dashboard,
+    demo,
+    doctor,
+    model_init,
+    models,
+    privacy,
+    schemas,
+    send,
+    tail,
+    topics,
+    worker,
+)
 from stream_maas.cli.common import EXIT_OK, EXIT_USAGE, ReaderGoneError, UsageProblem, error_line, exit_code, exit_with
 
 PROGRAM = "stream-maas"
@@ -45,7 +58,12 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "model init": model_init.init,
         "model train": models.train,
     },
-    _CHECK: {"doctor": doctor.doctor, "redact": privacy.redact, "schemas": schemas.schemas},
+    _CHECK: {
+        "dashboard": dashboard.dashboard,
+        "doctor": doctor.doctor,
+        "redact": privacy.redact,
+        "schemas": schemas.schemas,
+    },
 }
 """Panel of the help screen -> command line -> what it calls."""
 _GROUPS = {"topics": "Make and check topics.", "model": "List, show, check, begin and train models."}

@@ -13,6 +13,7 @@ from stream_maas.wire.answer import (
 )
 from stream_maas.wire.audit import encode_audit, service_source
 from stream_maas.wire.audit_encoder import AuditEncoder
+from stream_maas.wire.audit_glance import AuditGlance, glance_audit
 from stream_maas.wire.audit_reading import AuditEvent, decode_audit
 from stream_maas.wire.dead_letter import encode_dead_letter
 from stream_maas.wire.headers import (
@@ -34,6 +35,7 @@ __all__ = [
     "TEXT_INPUT",
     "AuditEncoder",
     "AuditEvent",
+    "AuditGlance",
     "answer_headers",
     "answer_kind",
     "audit_headers",
@@ -50,6 +52,7 @@ __all__ = [
     "encode_prediction_and_digest",
     "encode_rejection",
     "encode_request",
+    "glance_audit",
     "is_own_record",
     "request_headers",
     "schemas_dir",
