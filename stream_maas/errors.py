@@ -174,3 +174,9 @@ class LedgerError(ServiceError):
     """A tree, proof, note or key is not what it must be, or would contradict what was signed before."""
 
     code = "ledger"
+
+
+class RulesError(SettingsError):
+    """The alert rules file is wrong; the message names the place."""
+
+    code = "rules"

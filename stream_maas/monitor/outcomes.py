@@ -1,0 +1,207 @@
+"""Audit events as columns: which few members of an event the monitor reads, and how a chunk of them becomes arrays.
+
+Reading must cost microseconds, so this is no validation (wire/audit_reading.py is): unknown members are skipped,
+records that are no decision are ignored, and what cannot be read is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+DECISION_TYPE = "org.stream-maas.audit.decision"
+"""How `type` of every event about a request begins; the versions and outcomes behind it share the members below."""
+
+CLIENT_FAULTS = frozenset({"undecodable", "invalid_input", "unknown_model", "unknown_tenant", "too_large", "quota"})
+"""Rejections that the caller caused: they use up no error budget, and have rules of their own. Every other code,
+also one that this version does not know, is a fault of the service."""
+ANSWERED = ""
+"""Code of a prediction."""
+REDACTION_ERROR = "redaction_error"
+
+Int64s = npt.NDArray[np.int64]
+
+
+class AuditRecord(Protocol):
+    """What is read of a Kafka record."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class Outcome(NamedTuple):
+    """Everything about an event that decides in which series it counts."""
+
+    lane: str
+    model: str
+    """Name of the model that was asked; "" where none was found."""
+    version: str
+    code: str
+    """`ANSWERED` or a rejection code."""
+    tenant: str
+    degraded: bool
+
+    @property
+    def is_client_fault(self) -> bool:
+        return self.code in CLIENT_FAULTS
+
+    @property
+    def is_bad(self) -> bool:
+        """Counts against the error budget."""
+        return self.code != ANSWERED and self.code not in CLIENT_FAULTS
+
+
+class _Request(msgspec.Struct, gc=False):
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    lane: str
+
+
+class _Caller(msgspec.Struct, gc=False):
+    tenant: str = ""
+
+
+class _Model(msgspec.Struct, gc=False):
+    name: str
+    version: str
+
+
+class _Timings(msgspec.Struct, gc=False):
+    queue: int
+    total: int
+
+
+class _Data(msgspec.Struct):
+    request: _Request
+    timings_us: _Timings
+    code: str = ANSWERED
+    degraded: bool = False
+    model: _Model | None = None
+    caller: _Caller | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    time: str
+    data: _Data
+
+
+class _Kind(msgspec.Struct):
+    type: str
+
+
+_EVENTS = msgspec.json.Decoder(_Event)
+_KINDS = msgspec.json.Decoder(_Kind)
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """n decisions of one audit partition, in offset order. All arrays have shape (n,)."""
+
+    kinds: list[Outcome]
+    """The distinct outcomes; `kind` indexes them."""
+    kind: Int64s
+    offset: Int64s
+    """Offsets of the audit records."""
+    event_us: Int64s
+    """When the answer was built, epoch microseconds (CloudEvents `time`)."""
+    total_us: Int64s
+    queue_us: Int64s
+    requests: list[tuple[str, int]]
+    """The distinct request partitions (topic, partition); `request` indexes them."""
+    request: Int64s
+    request_offset: Int64s
+    request_ms: Int64s
+    """Timestamps of the request records, epoch milliseconds."""
+    next_offset: int
+    """The offset after the last record that was looked at, decisions or not."""
+    unreadable: Int64s
+    """Offsets of records that look like no audit event at all, shape (u,)."""
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def between(self, begin: int, end: int) -> Outcomes:
+        """What stands at the offsets [begin, end), as a chunk of its own."""
+        end = min(end, self.next_offset)
+        span = slice(*np.searchsorted(self.offset, [begin, end]))
+        return Outcomes(
+            self.kinds, self.kind[span], self.offset[span], self.event_us[span], self.total_us[span],
+            self.queue_us[span], self.requests, self.request[span], self.request_offset[span], self.request_ms[span],
+            end,
+            self.unreadable[slice(*np.searchsorted(self.unreadable, [begin, end]))],
+        )  # fmt: skip
+
+
+def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
+    """The decisions among consecutive records (at least one) of an audit partition."""
+    kinds: dict[tuple[str, str, str, str, str, bool], int] = {}
+    requests: dict[tuple[str, int], int] = {}
+    rows: list[tuple[int, ...]] = []
+    times: list[str] = []
+    unreadable: list[int] = []
+    decode = _EVENTS.decode
+    for record in records:
+        try:
+            event = decode(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            if not _is_other_event(record.value or b""):
+                unreadable.append(record.offset)
+            continue
+        if not event.type.startswith(DECISION_TYPE):
+            continue
+        data = event.data
+        request, timings, model, caller = data.request, data.timings_us, data.model, data.caller
+        kind = (
+            request.lane,
+            model.name if model is not None else "",
+            model.version if model is not None else "",
+            data.code,
+            caller.tenant if caller is not None else "",
+            data.degraded,
+        )
+        source = (request.topic, request.partition)
+        rows.append(
+            (
+                kinds.setdefault(kind, len(kinds)),
+                record.offset,
+                timings.total,
+                timings.queue,
+                requests.setdefault(source, len(requests)),
+                request.offset,
+                request.timestamp_ms,
+            )
+        )
+        times.append(event.time[:26])
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 7).T
+    return Outcomes(
+        kinds=[Outcome(*kind) for kind in kinds],
+        kind=columns[0],
+        offset=columns[1],
+        event_us=np.array(times, dtype="datetime64[us]").astype(np.int64),
+        total_us=columns[2],
+        queue_us=columns[3],
+        requests=list(requests),
+        request=columns[4],
+        request_offset=columns[5],
+        request_ms=columns[6],
+        next_offset=records[-1].offset + 1,
+        unreadable=np.array(unreadable, dtype=np.int64),
+    )
+
+
+def _is_other_event(value: bytes) -> bool:
+    """Whether it is an event of another type (a session's heartbeat, a model that was loaded)."""
+    try:
+        return not _KINDS.decode(value).type.startswith(DECISION_TYPE)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
