@@ -46,6 +46,7 @@ from stream_maas.records import (
     Outgoing,
     Prediction,
     Redacted,
+    RedactionReport,
     Rejection,
     Request,
     Timings,
@@ -397,6 +398,7 @@ def _decision(item: Item, lane: str, service: Service) -> Decision:
         input_digest=_input_digest(item, service),
         redactions=redacted.counts if redacted is not None else {},
         redaction_policy=service.redactor.policy,
+        redaction=redacted.report if redacted is not None else _unredacted(item, service),
         output_digest=item.output_digest,
         label=output.label if output is not None else None,
         score_ppm=output.score_ppm if output is not None else None,
@@ -404,6 +406,12 @@ def _decision(item: Item, lane: str, service: Service) -> Decision:
         timings=item.timings,
         trace_id=request.traceparent[3:35] if request.traceparent else None,
     )
+
+
+def _unredacted(item: Item, service: Service) -> RedactionReport:
+    """Nothing is known of a record that did not come through redaction, except that a limit stopped it."""
+    stopped = isinstance(item.error, TooLargeError)
+    return service.redactor.cut_short if stopped else service.redactor.nothing_found
 
 
 def _tally(items: Sequence[Item]) -> tuple[Counter[str], Counter[tuple[str, str, str]], Counter[str]]:

@@ -85,6 +85,27 @@ class Request(Struct, frozen=True):
 T = TypeVar("T")
 
 
+class RedactionReport(Struct, frozen=True):
+    """What the audit event says about the redaction of one record, beside policy and counts. Counts only."""
+
+    ruleset: str = ""
+    """Name and digest of the recognizers: workers with equal rulesets find alike."""
+    engine: str = ""
+    """Multi-pattern engine that looked."""
+    operators: Mapping[str, int] = {}
+    """What was done ("replace", "pseudonym", ..., "keep") -> how many finds it was done to."""
+    places: Mapping[str, Mapping[str, int]] = {}
+    """Part of the record ("inputs", "key", ...) -> entity type -> finds."""
+    shadow: Mapping[str, int] = {}
+    """Entity type -> finds that a rule on trial would have treated; nothing was done to them by it."""
+    folded: bool = False
+    """Whether a find was written in disguise: other digits, invisible characters, fullwidth forms."""
+    truncated: bool = False
+    """Whether a limit ended the search. Such a record is rejected."""
+    client: str = ""
+    """Policy under which the client says that it redacted the record before it sent it; "" if it says nothing."""
+
+
 class Redacted(Struct, Generic[T], frozen=True):
     """Proof that `value` went through the redactor. Built by `privacy` only (tests/test_architecture.py)."""
 
@@ -93,6 +114,7 @@ class Redacted(Struct, Generic[T], frozen=True):
     """Entity type -> how many spans were replaced. Counts only: no values, lengths or offsets."""
     key: bytes | None = None
     """The record's key after redaction."""
+    report: RedactionReport = RedactionReport()
 
 
 class ModelRef(Struct, frozen=True):
@@ -182,6 +204,7 @@ class Decision(Struct, frozen=True):
     """Keyed digest (hex) of the redacted request, or of the raw bytes where they could not be parsed."""
     redactions: Mapping[str, int] = {}
     redaction_policy: str = ""
+    redaction: RedactionReport = RedactionReport()
     output_digest: str | None = None
     """SHA-256 hex of the result value without its timings."""
     label: str | None = None

@@ -15,7 +15,7 @@ from stream_maas.privacy.hints import ALIASES
 from stream_maas.privacy.payload import is_clear, walk_key, walk_request
 from stream_maas.privacy.recognizers import RECOGNIZERS, RULES_NAME, rules_digest
 from stream_maas.privacy.walk import LimitError, Walk
-from stream_maas.records import Redacted, Request
+from stream_maas.records import Redacted, RedactionReport, Request
 
 T = TypeVar("T")
 
@@ -35,6 +35,10 @@ class Redactor:
 
     policy: Final[str]
     """Rule set and the beginning of its SHA-256: workers with equal policies decide alike. Recorded in audit events."""
+    nothing_found: Final[RedactionReport]
+    """The report of a record in which nothing was found, or that could not be redacted."""
+    cut_short: Final[RedactionReport]
+    """The report of a record that reached a limit."""
     engine: Final[str]
     """Multi-pattern engine: "re2" or "re". Both find the same."""
 
@@ -44,6 +48,8 @@ class Redactor:
         self._detector = Detector(RECOGNIZERS, config.gate)
         self.engine = config.gate
         self.policy = f"{RULES_NAME}/{rules_digest(ALIASES)[:_POLICY_DIGEST_CHARS]}"
+        self.nothing_found = RedactionReport(self.policy, self.engine)
+        self.cut_short = RedactionReport(self.policy, self.engine, truncated=True)
 
     def redact_text(self, text: str) -> Redacted[str]:
         """One text; JSON text is walked as a document."""
@@ -57,7 +63,7 @@ class Redactor:
         happened, where a rejection would let one cell withhold the answer to a whole batch of rows.
         """
         (value, redacted_key), counts = self._redact("request", _visit_request, (request, key))
-        return Redacted(value, counts, redacted_key)
+        return Redacted(value, counts, redacted_key, self.nothing_found)
 
     def redact_document(self, value: object) -> Redacted[object]:
         """Any JSON value, such as a request that failed its schema."""

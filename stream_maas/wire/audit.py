@@ -64,7 +64,7 @@ def _data(d: Decision, writer: Writer) -> dict[str, Any]:
         "status": d.status,
         "request": request,
         "input": {"bytes": d.input_bytes},
-        "redaction": {"policy": d.redaction_policy, "counts": ascii_members(d.redactions)},
+        "redaction": redaction_members(d),
         "degraded": d.degraded,
         "timings_us": {
             "queue": timings.queue_us,
@@ -99,6 +99,28 @@ def _data(d: Decision, writer: Writer) -> dict[str, Any]:
     if output := _output(d):
         data["output"] = output
     return data
+
+
+def redaction_members(d: Decision) -> dict[str, Any]:
+    """The member `redaction`. Raises `ValueError` for a name that is not ASCII."""
+    report = d.redaction
+    members: dict[str, Any] = {
+        "policy": d.redaction_policy,
+        "ruleset": report.ruleset,
+        "engine": report.engine,
+        "counts": ascii_members(d.redactions),
+        "folded": report.folded,
+        "truncated": report.truncated,
+    }
+    if report.operators:
+        members["operators"] = ascii_members(report.operators)
+    if report.places:
+        members["places"] = {place: ascii_members(counts) for place, counts in ascii_members(report.places).items()}
+    if report.shadow:
+        members["shadow"] = ascii_members(report.shadow)
+    if report.client:
+        members["client"] = report.client
+    return members
 
 
 def _caller(d: Decision) -> dict[str, str]:

@@ -13,8 +13,8 @@ import msgspec
 import orjson
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from stream_maas.records import Decision, ModelRef, Writer
-from stream_maas.wire.audit import AUDIT_SCHEMA, ascii_members, encode_audit, rfc3339, service_source
+from stream_maas.records import Decision, ModelRef, RedactionReport, Writer
+from stream_maas.wire.audit import AUDIT_SCHEMA, ascii_members, encode_audit, redaction_members, rfc3339, service_source
 from stream_maas.wire.headers import AUDIT_TYPE, audit_id
 from stream_maas.wire.tensors import MAX_SAFE_INTEGER
 
@@ -103,7 +103,7 @@ class AuditEncoder:
         )
         self._source = service_source(writer.app)
         self._models: dict[ModelRef, Raw] = {}
-        self._clear = ("", _sorted(counts={}, policy=""))
+        self._clear: tuple[str, RedactionReport | None, Raw] = ("", None, Raw(b""))
         self._time = (0, rfc3339(0))
         self._encode = msgspec.json.Encoder().encode
 
@@ -143,10 +143,14 @@ class AuditEncoder:
 
     def _redaction(self, d: Decision) -> Raw:
         if d.redactions:
-            return _sorted(counts=ascii_members(d.redactions), policy=d.redaction_policy)
-        if self._clear[0] != d.redaction_policy:
-            self._clear = (d.redaction_policy, _sorted(counts={}, policy=d.redaction_policy))
-        return self._clear[1]
+            return _sorted(**redaction_members(d))
+        report = d.redaction
+        last_policy, last_report, fragment = self._clear
+        if report is not last_report or d.redaction_policy != last_policy:
+            # Clear records of one policy share one report, so that their fragment is made once.
+            fragment = _sorted(**redaction_members(d))
+            self._clear = (d.redaction_policy, report, fragment)
+        return fragment
 
     def _describe(self, model: ModelRef) -> Raw:
         if len(self._models) >= _MAX_MODELS:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from stream_maas.errors import ERRORS_BY_CODE, UndecodableError
-from stream_maas.records import BatchPosition, Decision, IdSource, ModelRef, Timings, Writer
+from stream_maas.records import BatchPosition, Decision, IdSource, ModelRef, RedactionReport, Timings, Writer
 from stream_maas.wire.audit import AUDIT_SCHEMA, encode_audit
 from stream_maas.wire.headers import AUDIT_TYPE
 from stream_maas.wire.tensors import MAX_SAFE_INTEGER
@@ -56,9 +56,20 @@ class _Model(Struct, forbid_unknown_fields=True):
     licence: Text
 
 
+Counts = dict[str, Annotated[int, Meta(ge=1, le=MAX_SAFE_INTEGER)]]
+
+
 class _Redaction(Struct, forbid_unknown_fields=True):
     policy: str
-    counts: dict[str, Annotated[int, Meta(ge=1, le=MAX_SAFE_INTEGER)]]
+    ruleset: str
+    engine: str
+    counts: Counts
+    folded: bool
+    truncated: bool
+    operators: Counts = {}
+    places: dict[str, Counts] = {}
+    shadow: Counts = {}
+    client: str = ""
 
 
 class _Output(Struct, forbid_unknown_fields=True):
@@ -171,6 +182,7 @@ def _decision(data: _Data) -> Decision:
         input_digest=data.input.digest,
         redactions=data.redaction.counts,
         redaction_policy=data.redaction.policy,
+        redaction=_report(data.redaction),
         output_digest=output.digest,
         label=output.label,
         score_ppm=output.score_ppm,
@@ -179,6 +191,10 @@ def _decision(data: _Data) -> Decision:
         timings=Timings(timings.queue, timings.redact, timings.infer, timings.total),
         trace_id=data.trace_id,
     )
+
+
+def _report(r: _Redaction) -> RedactionReport:
+    return RedactionReport(r.ruleset, r.engine, r.operators, r.places, r.shadow, r.folded, r.truncated, r.client)
 
 
 def _writer(writer: _Writer) -> Writer:

@@ -97,7 +97,8 @@ def _arrays(draw: st.DrawFn, root: dict[str, Any], node: dict[str, Any], level: 
 
 @st.composite
 def _objects(draw: st.DrawFn, root: dict[str, Any], node: dict[str, Any], level: int) -> dict[str, Any]:
-    names = st.text(st.characters(codec="ascii"), max_size=6) | st.text(max_size=6)
+    ascii_names = st.text(st.characters(codec="ascii"), max_size=6)
+    names = st.integers(0, 19).flatmap(lambda odd: st.text(max_size=6) if odd == 19 else ascii_names)
     made = {}
     for name, member in node.get("properties", {}).items():
         if name in node.get("required", ()) or draw(st.booleans()):
@@ -106,7 +107,7 @@ def _objects(draw: st.DrawFn, root: dict[str, Any], node: dict[str, Any], level:
         for name in draw(st.lists(_matching(pattern), max_size=2)):
             made[name] = draw(instances(root, member, level + 1))
     if isinstance(node.get("additionalProperties"), dict):
-        for name in draw(st.lists(names, max_size=2)):
+        for name in draw(st.lists(names, min_size=0 if made else node.get("minProperties", 0), max_size=2)):
             made[name] = draw(instances(root, node["additionalProperties"], level + 1))
     for rule in (node, *node.get("allOf", [])):
         if "if" in rule and draw(st.integers(0, 9)):  # now and then a condition is broken

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from stream_maas import wire
 from stream_maas.errors import ERRORS_BY_CODE, UndecodableError
-from stream_maas.records import BatchPosition, Decision, ModelRef, Timings, Writer
+from stream_maas.records import BatchPosition, Decision, ModelRef, RedactionReport, Timings, Writer
 
 SAFE = 2**53 - 1
 TEXT = st.text(min_size=1, max_size=20)
@@ -21,6 +21,18 @@ HEX = st.binary(min_size=32, max_size=32).map(bytes.hex)
 COUNT = st.integers(0, SAFE)
 ANY = st.integers(-SAFE, SAFE)
 MODELS = st.builds(ModelRef, TEXT, TEXT, HEX, TEXT)
+COUNTS = st.dictionaries(st.from_regex("[A-Za-z_]{1,9}", fullmatch=True), st.integers(1, SAFE), max_size=3)
+REPORTS = st.builds(
+    RedactionReport,
+    TEXT,
+    st.sampled_from(["re2", "re"]),
+    COUNTS,
+    st.dictionaries(st.sampled_from(["inputs", "key"]), COUNTS, max_size=2),
+    COUNTS,
+    st.booleans(),
+    st.booleans(),
+    st.just("") | TEXT,
+)
 DECISIONS = st.one_of(
     st.tuples(st.just("prediction"), st.none()),
     st.tuples(st.just("rejection"), st.sampled_from(sorted(ERRORS_BY_CODE))),
@@ -47,6 +59,7 @@ DECISIONS = st.one_of(
         input_digest=st.none() | HEX,
         redactions=st.dictionaries(st.from_regex("[A-Z_]{1,9}", fullmatch=True), st.integers(1, SAFE), max_size=3),
         redaction_policy=st.text(),
+        redaction=REPORTS,
         output_digest=st.none() | HEX,
         label=st.none() | st.text(),
         score_ppm=st.none() | st.integers(0, 10**6),
@@ -104,6 +117,9 @@ def test_a_producers_clock_cannot_stop_the_log(absurd: int) -> None:
     ("decision", "writer"),
     [
         (replace(DECISION, redactions={"É": 1}), WRITER),
+        (replace(DECISION, redaction=RedactionReport(operators={"É": 1})), WRITER),
+        (replace(DECISION, redaction=RedactionReport(places={"É": {"EMAIL": 1}})), WRITER),
+        (replace(DECISION, redaction=RedactionReport(places={"key": {"É": 1}})), WRITER),
         (DECISION, replace(WRITER, runtime={"vérsion": "1"})),
     ],
 )
