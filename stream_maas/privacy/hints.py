@@ -10,7 +10,7 @@ import re
 import unicodedata
 from typing import Final
 
-from stream_maas.privacy.transform import PLACEHOLDER
+from stream_maas.privacy.transform import TOKEN
 
 ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "EMAIL": (
@@ -72,8 +72,8 @@ def hint_for(name: str) -> str | None:
     """The entity type that the field name announces, or None. Names above 128 characters announce nothing."""
     if len(name) > _LONGEST_NAME or not may_hint(name):
         return None
-    if "[" in name:  # what a name held that was personal itself does not announce its value
-        name = PLACEHOLDER.sub(" ", name)
+    if "[" in name or "_" in name:  # what a name held that was personal itself does not announce its value
+        name = TOKEN.sub(" ", name)
     return _hint_of_words(_WORD.findall(name if name.isascii() else _without_accents(name)))
 
 

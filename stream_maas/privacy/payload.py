@@ -8,8 +8,13 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from stream_maas.privacy.config import RedactionConfig
+from stream_maas.privacy.detect import Detector
+from stream_maas.privacy.encoded import MAY_BE_ENCODED
+from stream_maas.privacy.fold import fold
 from stream_maas.privacy.hints import hint_for, may_hint
-from stream_maas.privacy.walk import Walk, are_small
+from stream_maas.privacy.transform import TOKEN
+from stream_maas.privacy.walk import SMALLEST_PERSONAL_INTEGER, Walk, are_small
 from stream_maas.records import Request, Tensor
 
 _TEXT_FIELDS: Final = ("tenant", "purpose", "consent_ref", "model_name", "model_version")
@@ -19,15 +24,15 @@ _STRUCTURAL: Final = re.compile(
     "|[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{26}"  # ULID
 ).fullmatch
 """Generated ids: their digit runs would be false finds, and they say nothing about anybody."""
-_PLACEHOLDER: Final = re.compile(r"\[[A-Z_]+\]").sub
-"""What redaction itself leaves behind: no JSON array, so a redacted record is clear at the second look."""
+_WITHOUT_TOKENS: Final = TOKEN.sub
+"""What redaction itself leaves behind is no JSON array: a redacted record is clear at the second look."""
 _HARMLESS_NAMES: Final = frozenset(name for name in ("text", "texts", "input", "data", "x") if not may_hint(name))
 """Names of tensors that announce nothing, found out once."""
 _TRACEPARENT: Final = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 """W3C Trace Context, version 00."""
 
 
-def is_clear(walk: Walk, request: Request, key: bytes | None) -> bool:
+def is_clear(detector: Detector, config: RedactionConfig, request: Request, key: bytes | None) -> bool:
     """One look at the whole request: True if a walk of its fields would find nothing and reach no limit.
 
     Most requests end here, at a quarter of the cost of visiting each field. Whatever is out of the ordinary, such as
@@ -69,15 +74,24 @@ def is_clear(walk: Walk, request: Request, key: bytes | None) -> bool:
         joined = "\n".join(texts)
     except TypeError:
         return False
+    if request.data_subject is not None and _may_name(request.data_subject, request.id, key, joined):
+        return False
     return (
-        are_small(numbers, walk.smallest_personal())
-        and len(texts) + len(numbers) < walk.config.max_nodes
-        and len(joined) <= walk.config.max_text_chars
+        are_small(numbers, SMALLEST_PERSONAL_INTEGER)
+        and len(texts) + len(numbers) < config.max_nodes
+        and len(joined) <= config.max_text_chars
         and joined.isascii()
         and "{" not in joined
-        and ("[" not in joined or "[" not in _PLACEHOLDER("", joined))
-        and walk.detector.is_clear(joined)
+        and ("[" not in joined or "[" not in _WITHOUT_TOKENS("", joined))
+        and not MAY_BE_ENCODED.search(joined)
+        and detector.is_clear(joined)
     )
+
+
+def _may_name(subject: str, request_id: str, key: bytes | None, joined: str) -> bool:
+    """Whether id, key or the texts may hold the data subject. A generated id counts here: then it is somebody's."""
+    folded = fold(subject).text.strip()
+    return folded in joined or folded in request_id or (key is not None and folded in key.decode("utf-8", "replace"))
 
 
 def _sort_parameters(parameters: Mapping[str, Any], names: list[str], texts: list[str], numbers: list[Any]) -> None:
@@ -93,8 +107,11 @@ def walk_request(walk: Walk, request: Request) -> Request:
     None if a personal number was hidden in them.
     """
     changes: dict[str, Any] = {}
-    if request.id_source != "coordinates" and not _STRUCTURAL(request.id):
+    treatment = walk.treatment
+    treatment.place = "id"
+    if request.id_source != "coordinates" and not _is_structure(walk, request.id):
         _walk_field(walk, walk.text, request, "id", changes)
+    treatment.place = "metadata"
     for field in _TEXT_FIELDS:
         _walk_field(walk, walk.text, request, field, changes)
     if request.traceparent is not None and not _TRACEPARENT(request.traceparent):
@@ -105,10 +122,12 @@ def walk_request(walk: Walk, request: Request) -> Request:
         changes["priority"] = 0
     if request.timeout_us is not None and walk.numbers(request.timeout_us) is not request.timeout_us:
         changes["timeout_us"] = None
-    if request.parameters:
-        _walk_field(walk, walk.mapping, request, "parameters", changes)
     if request.outputs:
         _walk_field(walk, walk.value, request, "outputs", changes)
+    treatment.place = "parameters"
+    if request.parameters:
+        _walk_field(walk, walk.mapping, request, "parameters", changes)
+    treatment.place = "inputs"
     inputs = _walk_inputs(walk, request.inputs)
     if inputs is not request.inputs:
         changes["inputs"] = inputs
@@ -118,36 +137,57 @@ def walk_request(walk: Walk, request: Request) -> Request:
 def walk_key(walk: Walk, key: bytes) -> bytes:
     """The record's key, read as UTF-8. Bytes that are not UTF-8 stay unless something is found beside them."""
     text = key.decode("utf-8", "replace")
-    if _STRUCTURAL(text):
+    if _is_structure(walk, text):
         return key
+    treatment = walk.treatment
+    treatment.place = "key"
+    root = treatment.state
+    treatment.state = root.step("key")
     walk.trail.append("key")
     redacted = walk.text(text)
     walk.trail.pop()
+    treatment.state = root
     return key if redacted is text else redacted.encode("utf-8", "replace")
+
+
+def _is_structure(walk: Walk, text: str) -> bool:
+    """A generated id, unless it is how the data subject is called or the policy has rules for fields."""
+    treatment = walk.treatment
+    return not treatment.state.leads_on and _STRUCTURAL(text) is not None and not treatment.is_subject(text)
 
 
 def _walk_inputs(walk: Walk, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     result: list[Tensor] | None = None
     walk.trail += ("inputs", 0)
+    treatment = walk.treatment
+    root = treatment.state
+    below = root.step("inputs")
     for index, tensor in enumerate(inputs):
         walk.trail[-1] = index
+        treatment.state = below.step(tensor.name)
         redacted = _walk_tensor(walk, tensor)
         if redacted is not tensor:
             if result is None:
                 result = list(inputs)
             result[index] = redacted
+    treatment.state = root
     del walk.trail[-2:]
     return inputs if result is None else tuple(result)
 
 
 def _walk_tensor(walk: Walk, tensor: Tensor) -> Tensor:
+    """Rules for paths are about the data, which is where the tensor is; its parameters are `inputs.NAME.parameters`."""
     changes: dict[str, Any] = {}
-    _walk_field(walk, walk.text, tensor, "name", changes)
-    _walk_field(walk, walk.numbers, tensor, "shape", changes)
+    treatment = walk.treatment
+    here = treatment.state
+    visit = walk.value if tensor.datatype == "BYTES" else walk.numbers
+    _walk_field(walk, visit, tensor, "data", changes, hint_for(tensor.name), step=False)
+    treatment.state = treatment.nowhere
+    _walk_field(walk, walk.text, tensor, "name", changes, step=False)
+    _walk_field(walk, walk.numbers, tensor, "shape", changes, step=False)
+    treatment.state = here
     if tensor.parameters:
         _walk_field(walk, walk.mapping, tensor, "parameters", changes)
-    visit = walk.value if tensor.datatype == "BYTES" else walk.numbers
-    _walk_field(walk, visit, tensor, "data", changes, hint_for(tensor.name))
     return replace(tensor, **changes) if changes else tensor
 
 
@@ -158,13 +198,19 @@ def _walk_field(
     field: str,
     changes: dict[str, Any],
     *hint: str | None,
+    step: bool = True,
 ) -> None:
     """Put what `visit` makes of the field into `changes`, if that is something else."""
     value = getattr(record, field)
     if value is None:
         return
+    treatment = walk.treatment
+    here = treatment.state
+    if step and here.leads_on:
+        treatment.state = here.step(field)
     walk.trail.append(field)
     redacted = visit(value, *hint)
     walk.trail.pop()
+    treatment.state = here
     if redacted is not value:
         changes[field] = redacted

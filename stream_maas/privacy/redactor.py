@@ -7,82 +7,137 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from stream_maas.errors import RedactionError, RequestError, TooLargeError
-from stream_maas.privacy import canaries
+from stream_maas.errors import RedactionError, RequestError, SettingsError, TooLargeError
+from stream_maas.privacy import canaries, recognizers
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import Detector
 from stream_maas.privacy.hints import ALIASES
+from stream_maas.privacy.keys import DerivedKeys, PseudonymKey, PseudonymKeys
 from stream_maas.privacy.payload import is_clear, walk_key, walk_request
-from stream_maas.privacy.recognizers import RECOGNIZERS, RULES_NAME, rules_digest
+from stream_maas.privacy.plan import Plan, compile_plan, strict_plan
+from stream_maas.privacy.policy import DEFAULT_POLICY, Policy
+from stream_maas.privacy.treatment import Engine, Treatment
 from stream_maas.privacy.walk import LimitError, Walk
 from stream_maas.records import Redacted, RedactionReport, Request
 
 T = TypeVar("T")
 
 _DEFAULTS: Final = RedactionConfig()
-_POLICY_DIGEST_CHARS: Final = 12
+_DIGEST_CHARS: Final = 12
 _MOST_PASSES: Final = 8
-"""A number found late in a record is looked for again in what came before, which seldom brings up another one. A
+"""A value learned late in a record is looked for again in what came before, which seldom brings up another one. A
 record made to need more passes is refused."""
 
 
 class Redactor:
-    """Finds personal data and replaces it by its type: `[EMAIL]`, `[CARD]` ... Redacting twice changes nothing.
+    """Finds personal data and does to it what the policy says; without one, replaces it by its type: `[EMAIL]`.
+    Redacting twice changes nothing.
 
     Stateless between calls; may be used from several threads. Every method fails closed: it returns a complete
     result or raises RedactionError or TooLargeError, whose message names a place ("inputs[0].data[3]"), no value.
     """
 
     policy: Final[str]
-    """Rule set and the beginning of its SHA-256: workers with equal policies decide alike. Recorded in audit events."""
+    """Name, version and digest of the policy, `default-1/0f1e2d3c4b5a`. Recorded in audit events."""
+    ruleset: Final[str]
+    """Name and digest of the recognizers: workers with equal rulesets find alike."""
+    engine: Final[str]
+    """Multi-pattern engine: "re2" or "re". Both find the same."""
     nothing_found: Final[RedactionReport]
     """The report of a record in which nothing was found, or that could not be redacted."""
     cut_short: Final[RedactionReport]
     """The report of a record that reached a limit."""
-    engine: Final[str]
-    """Multi-pattern engine: "re2" or "re". Both find the same."""
 
-    def __init__(self, config: RedactionConfig = _DEFAULTS) -> None:
-        """Raises SettingsError if the engine is not installed."""
+    def __init__(
+        self, config: RedactionConfig = _DEFAULTS, policy: Policy | None = None, keys: PseudonymKeys | None = None
+    ) -> None:
+        """`policy` and `keys` replace what `config` says about them.
+
+        Raises SettingsError if the engine is not installed, the policy is wrong, or it asks for pseudonyms and there
+        is no key.
+        """
         self._config = config
-        self._detector = Detector(RECOGNIZERS, config.gate)
+        policy = policy if policy is not None else Policy.load(config.policy) if config.policy else DEFAULT_POLICY
+        self._keys = keys if keys is not None else _configured_keys(config)
+        if self._keys is None and policy.needs_key:
+            raise SettingsError("privacy.pseudonym_key: the policy makes pseudonyms, so a key is needed")
         self.engine = config.gate
-        self.policy = f"{RULES_NAME}/{rules_digest(ALIASES)[:_POLICY_DIGEST_CHARS]}"
-        self.nothing_found = RedactionReport(self.policy, self.engine)
-        self.cut_short = RedactionReport(self.policy, self.engine, truncated=True)
+        self.policy = policy.id
+        self.ruleset = f"{recognizers.RULES_NAME}/{recognizers.rules_digest(ALIASES)[:_DIGEST_CHARS]}"
+        self.nothing_found = RedactionReport(self.ruleset, self.engine)
+        self.cut_short = RedactionReport(self.ruleset, self.engine, truncated=True)
+        self._engines: dict[tuple[frozenset[str], frozenset[str]], Engine] = {}
+        self._common = self._with_engine(compile_plan(policy, None))
+        self._strict = self._with_engine(strict_plan(policy))
+        self._tenants = {tenant: self._with_engine(compile_plan(policy, tenant)) for tenant in policy.tenants}
 
-    def redact_text(self, text: str) -> Redacted[str]:
-        """One text; JSON text is walked as a document."""
-        value, counts = self._redact("text", lambda walk, value: walk.text(value), text)
-        return Redacted(value, counts)
+    def redact_text(self, text: str, *, tenant: str | None = None) -> Redacted[str]:
+        """One text under the tenant's policy; JSON text is walked as a document."""
+        plan, engine = self._for(tenant)
+        walk = self._walk(plan, engine, tenant, None)
+        return self._redacted(self._run(walk, "text", Walk.text, text), walk.treatment)
 
     def redact_request(self, request: Request, *, key: bytes | None = None) -> Redacted[Request]:
-        """All that the client wrote, and the record's key. `data_subject` is None in the result.
+        """All that the client wrote, and the record's key, under the policy of the request's tenant. `data_subject`
+        is None in the result, and what it said is found wherever else it stands.
 
         In a numeric tensor a personal number becomes 0: datatype and shape stay valid and the counts say that it
         happened, where a rejection would let one cell withhold the answer to a whole batch of rows.
         """
-        (value, redacted_key), counts = self._redact("request", _visit_request, (request, key))
-        return Redacted(value, counts, redacted_key, self.nothing_found)
+        plan, engine = self._for(request.tenant)
+        if plan.is_plain and is_clear(engine.detector, self._config, request, key):
+            clear = request if request.data_subject is None else replace(request, data_subject=None)
+            return Redacted(clear, {}, key, self.nothing_found)
+        walk = self._walk(plan, engine, request.tenant, request.purpose)
+        if request.data_subject is not None:
+            walk.treatment.learn_subject(request.data_subject)
+        value, new_key = self._run(walk, "request", _visit_request, (request, key))
+        return self._redacted(value, walk.treatment, new_key)
 
     def redact_document(self, value: object) -> Redacted[object]:
-        """Any JSON value, such as a request that failed its schema."""
-        redacted, counts = self._redact("document", lambda walk, document: walk.value(document), value)
-        return Redacted(redacted, counts)
+        """Any JSON value of which nobody knows whose it is, such as a request that failed its schema: whatever is
+        personal to any tenant is replaced by its type."""
+        walk = self._walk(*self._strict, None, None)
+        return self._redacted(self._run(walk, "document", Walk.value, value), walk.treatment)
+
+    def redact_line(self, text: str) -> str:
+        """A line for people, such as of a log: like `redact_document`."""
+        return self._run(self._walk(*self._strict, None, None), "line", Walk.text, text)
 
     def self_test(self) -> None:
         """Raises ServiceError, naming the entity type, if a canary gets through."""
-        canaries.check(lambda text: self.redact_text(text).value)
+        canaries.check(self.redact_line)
 
-    def _redact(self, whole: str, visit: Callable[[Walk, T], T], value: T) -> tuple[T, dict[str, int]]:
-        """`visit` until it finds no further number. `whole` names in messages what is redacted."""
-        walk = Walk(self._detector, self._config)
+    def _for(self, tenant: str | None) -> tuple[Plan, Engine]:
+        return self._common if tenant is None else self._tenants.get(tenant, self._common)
+
+    def _with_engine(self, plan: Plan) -> tuple[Plan, Engine]:
+        packs = (plan.packs, plan.shadow_packs)
+        if packs not in self._engines:
+            self._engines[packs] = make_engine(self._config, *packs)
+        return plan, self._engines[packs]
+
+    def _walk(self, plan: Plan, engine: Engine, tenant: str | None, purpose: str | None) -> Walk:
+        def key() -> PseudonymKey:
+            if self._keys is None:
+                raise RedactionError("no key for pseudonyms")
+            return self._keys.current(tenant or "", plan.purpose if plan.purpose is not None else purpose or "")
+
+        return Walk(Treatment(plan, engine, key), self._config)
+
+    def _redacted(self, value: T, treatment: Treatment, key: bytes | None = None) -> Redacted[T]:
+        return Redacted(value, treatment.counts, key, treatment.report(self.ruleset, self.engine))
+
+    def _run(self, walk: Walk, whole: str, visit: Callable[[Walk, T], T], value: T) -> T:
+        """`visit` until nothing more is learned or changed. `whole` names in messages what is redacted."""
+        treatment = walk.treatment
         try:
             for _ in range(_MOST_PASSES):
-                known_count = len(walk.known)
-                value = visit(walk, value)
-                if len(walk.known) == known_count:
-                    return value, walk.counts
+                knowledge = treatment.knowledge()
+                visited = visit(walk, value)
+                if treatment.knowledge() == knowledge and (not treatment.unsettled or _is_same(visited, value)):
+                    return visited
+                value = visited
                 walk.start_again()
             failure: RequestError = RedactionError(f"{whole}: redaction failed")
         except (LimitError, RecursionError) as error:
@@ -94,8 +149,30 @@ class Redactor:
         raise failure
 
 
+def make_engine(config: RedactionConfig, packs: frozenset[str], shadow_packs: frozenset[str]) -> Engine:
+    """The detector for these jurisdictions. Raises SettingsError if the multi-pattern engine is not installed."""
+    rows = recognizers.rows_for(packs)
+    on_trial = [row for row in recognizers.rows_for(packs | shadow_packs) if row not in rows] if shadow_packs else []
+    detector = Detector(rows, config.gate)
+    return Engine(
+        detector,
+        detector.announced,
+        {row.name: code for row in rows if (code := getattr(row, "calling_code", ""))},
+        Detector(on_trial, config.gate) if on_trial else None,
+    )
+
+
+def _configured_keys(config: RedactionConfig) -> PseudonymKeys | None:
+    return DerivedKeys(config.pseudonym_key, config.pseudonym_epoch) if config.pseudonym_key else None
+
+
+def _is_same(visited: object, value: object) -> bool:
+    """What did not change is the same object; a request comes back in a new pair."""
+    if isinstance(visited, tuple) and isinstance(value, tuple):
+        return all(one is other for one, other in zip(visited, value, strict=True))
+    return visited is value
+
+
 def _visit_request(walk: Walk, pair: tuple[Request, bytes | None]) -> tuple[Request, bytes | None]:
     request, key = pair
-    if is_clear(walk, request, key):
-        return (request if request.data_subject is None else replace(request, data_subject=None)), key
     return walk_request(walk, request), None if key is None else walk_key(walk, key)

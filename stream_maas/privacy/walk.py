@@ -1,11 +1,10 @@
-"""How a payload is walked: every text, key and number of a JSON value, with what its field name says about it.
+"""How a payload is walked: every text, key and number of a JSON value, with what its place and name say about it.
 
 Rules of this file:
-1. A field name that announces a type (hints.py) forces it on short values, even if no checksum holds: a mistyped
-   number is still somebody's. Longer values are texts that happen to sit in such a field: they are searched, and
-   numbers of that type need no announcing word there.
-2. Text that is JSON is walked as JSON. It is written anew only if something changed; a repeated name, which would
-   hide the earlier value from the walk, counts as a change.
+1. What makes a value personal is asked in this order: the policy's rules for its path, the name of its field
+   (hints.py), what it looks like.
+2. Text that is JSON is walked as JSON, base64 of text as what it says. It is written anew only if something changed; a
+   repeated name, which would hide the earlier value from the walk, counts as a change.
 3. What did not change is returned as the same object.
 4. A limit reached or a value that cannot be walked raises: nothing is skipped.
 5. Places name positions, and field names only if they are this package's own: a key may be personal data.
@@ -14,41 +13,30 @@ Rules of this file:
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from stream_maas.privacy import encoded
 from stream_maas.privacy.config import RedactionConfig
-from stream_maas.privacy.detect import Detector, learn
-from stream_maas.privacy.fold import fold
+from stream_maas.privacy.detect import learn
+from stream_maas.privacy.forced import FEWEST_DIGITS_OF_NUMBER, SUBJECT, is_forced, is_nothing
 from stream_maas.privacy.hints import hint_for
 from stream_maas.privacy.runs import FEWEST_DIGITS
-from stream_maas.privacy.spans import Known
-from stream_maas.privacy.transform import PLACEHOLDER, cut, placeholder
+from stream_maas.privacy.treatment import FIELD_NAME, PATH_RULE, Treatment
 
-_SMALLEST_PERSONAL_INTEGER: Final = 10**10
+SMALLEST_PERSONAL_INTEGER: Final = 10**10
 """No number with fewer than 11 digits is personal by itself."""
 _SMALLEST_KNOWN_INTEGER: Final = 10 ** (FEWEST_DIGITS - 1)
 """No number below can be one that was found elsewhere in the record."""
 _LARGEST_INTEGER: Final = 10**19
-_HINTED_TEXT_CHARS: Final = 64
-"""A value in a field like "phone" is that field's value as a whole up to this length; longer, it is a text."""
-_HINTED_TEXT_DIGITS: Final = 4
-"""Digits that a text needs to be forced to a type made of digits: "home" and "n/a" in a field "phone" may stay."""
-_HINTED_NUMBER_DIGITS: Final = 6
-"""The same for a JSON number, where four digits are more often a count or a category."""
-_SUBJECT: Final = "DATA_SUBJECT"
-_ADDRESS_CHARS: Final = 320
-_NOTHING: Final = frozenset(
-    ("", "-", "--", "n/a", "na", "none", "null", "nil", "unknown", "true", "false", "yes", "no")
-)
+_GPS: Final = "GPS"
+_LARGEST_DEGREE: Final = 180
 _MAY_OPEN_JSON: Final = frozenset("{[ \t\r\n\ufeff")
-_NOT_ONE_WORD: Final = re.compile(r"[\s\u0e00-\u0eff\u3000-\u9fff\uac00-\ud7a3]")
-"""A field "email" may hold the message instead of the address; where words are not spaced, so may one "word"."""
 
 _NAME_KEYS: Final = ("name", "key", "field", "type", "system", "label")
 _VALUE_KEYS: Final = frozenset(("value", "values", "data", "content", "contents"))
 """{"name": "phone", "value": ...}: the value of one announces the other, as in a tensor."""
+_TENSOR_KEYS: Final = frozenset(("name", "datatype", "shape", "data"))
 _OWN_NAMES: Final = frozenset(
     ("inputs", "outputs", "parameters", "data", "name", "id", "shape", "datatype", "model_name", "model_version")
 )
@@ -60,17 +48,14 @@ class LimitError(Exception):
 
 
 class Walk:
-    """Passes over one record: what they counted, and the numbers they found."""
+    """Passes over one record: where they are, and how far they may go."""
 
-    __slots__ = ("_nodes", "config", "counts", "detector", "known", "trail")
+    __slots__ = ("_nodes", "config", "trail", "treatment")
 
-    def __init__(self, detector: Detector, config: RedactionConfig) -> None:
-        self.detector = detector
+    def __init__(self, treatment: Treatment, config: RedactionConfig) -> None:
+        self.treatment = treatment
         self.config = config
         self._nodes = 0
-        self.counts: dict[str, int] = {}
-        """Entity type -> finds replaced."""
-        self.known: Known = {}
         self.trail: list[str | int] = []
         """Where the walk is: field names and indices. It stays as it is when something is raised."""
 
@@ -78,32 +63,37 @@ class Walk:
         """The trail as messages write it: "inputs[0].data[3]"."""
         return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.trail).lstrip(".")
 
-    def smallest_personal(self) -> int:
-        """No number below, in a field whose name announces nothing, is personal."""
-        return _SMALLEST_KNOWN_INTEGER if self.known else _SMALLEST_PERSONAL_INTEGER
-
     def start_again(self) -> None:
         """Begin another pass over the same record."""
         self._nodes = 0
+        self.treatment.start_again()
 
     def text(self, text: str, hint: str | None = None, depth: int = 0) -> str:
-        """`text` with its finds replaced; the same object if there are none."""
+        """`text` with its finds treated; the same object if there are none."""
         self._enter(1)
         if len(text) > self.config.max_text_chars:
             raise LimitError("length")
+        treatment = self.treatment
+        state = treatment.state
+        if state.treat_as is not None and not is_nothing(text):
+            return treatment.whole(text, state.treat_as, PATH_RULE)
+        if state.shadow_type is not None and not is_nothing(text):
+            treatment.on_trial()
+        if treatment.subject is not None and treatment.is_subject(text) and not is_nothing(text):
+            return treatment.whole(text, SUBJECT, FIELD_NAME)
         if text and text[0] in _MAY_OPEN_JSON:
             redacted = self._json(text, hint, depth)
             if redacted is not None:
                 return redacted
-        if hint is not None and _is_forced(text, hint):
-            learn(self.known, fold(text).text, hint)
-            return self._replaced(hint)
-        spans = self.detector.find(text, hint=hint, known=self.known)
-        if not spans:
-            return text
-        for span in spans:
-            self._count(span.entity_type)
-        return cut(text, spans)
+        if hint is not None and is_forced(text, hint):
+            return treatment.whole(text, hint, FIELD_NAME)
+        if len(text) >= encoded.FEWEST_CHARS and " " not in text and (inner := encoded.decode(text)) is not None:
+            if depth >= self.config.max_depth:
+                raise LimitError("depth")
+            redacted = self.text(inner.text, None, depth + 1)
+            if redacted is not inner.text:
+                return inner.again(redacted)
+        return treatment.text(text, hint)
 
     def value(self, value: Any, hint: str | None = None, depth: int = 0) -> Any:
         """Any JSON value. `hint`: the entity type that the name of the field it stands in announces."""
@@ -115,7 +105,7 @@ class Walk:
         if isinstance(value, int | float):
             self._enter(1)
             entity_type = self._type_of_number(value, hint)
-            return value if entity_type is None else self._replaced(entity_type)
+            return value if entity_type is None else self.treatment.number(value, entity_type)
         if isinstance(value, Mapping):
             return self.mapping(value, hint, depth)
         if isinstance(value, list | tuple):
@@ -128,12 +118,19 @@ class Walk:
         sibling = _named_by_sibling(mapping)
         items: list[tuple[str, Any]] = []
         changed = False
+        treatment = self.treatment
+        here = treatment.state
+        tensor = mapping["name"] if mapping.keys() >= _TENSOR_KEYS and isinstance(mapping["name"], str) else None
         self.trail.append("")
         for index, (key, value) in enumerate(mapping.items()):
             self.trail[-1] = key if key in _OWN_NAMES else f"#{index}"
-            new_key = self.text(key, None, depth + 1)
+            new_key = self._key(key, depth)
             announced = hint_for(key) or (sibling if key in _VALUE_KEYS else None) or hint
+            if here.leads_on:
+                # The data of a tensor is where the tensor is: rules name it by the tensor's name.
+                treatment.state = here.step(tensor if tensor is not None and key == "data" else key)
             new_value = self.value(value, announced, depth + 1)
+            treatment.state = here
             changed = changed or new_key is not key or new_value is not value
             items.append((new_key, new_value))
         self.trail.pop()
@@ -141,21 +138,31 @@ class Walk:
 
     def numbers(self, data: Any, hint: str | None = None, depth: int = 0) -> Any:
         """The data of a numeric tensor, flat or nested: a personal number becomes 0, so that the tensor keeps its
-        datatype and shape. Only numbers that verify by a checksum, or that the tensor's name announces, are
-        personal: eleven digits that might be a telephone number are far more often a quantity."""
+        datatype and shape. Only numbers that verify by a checksum, or that the tensor's name or the policy announces,
+        are personal: eleven digits that might be a telephone number are far more often a quantity."""
+        treat_as = self.treatment.state.treat_as
         if isinstance(data, list | tuple):
-            if hint is None and are_small(data, self.smallest_personal()):
+            if hint is None and treat_as is None and are_small(data, self._smallest_personal()):
                 self._enter(len(data))
                 return data
             return self._sequence(data, hint, depth, numeric=True)
         if isinstance(data, int | float) and not isinstance(data, bool):
             self._enter(1)
             entity_type = self._type_of_number(data, hint, strong_only=True)
-            if entity_type is None:
+            if entity_type is None or data == 0:
                 return data
-            self._count(entity_type)
-            return type(data)(0)
+            return self.treatment.number(data, entity_type, zero=True)
         return self.value(data, hint, depth)
+
+    def _key(self, key: str, depth: int) -> str:
+        """A name, which no rule for values is about."""
+        state = self.treatment.state
+        if state.treat_as is None and state.shadow_type is None:
+            return self.text(key, None, depth + 1)
+        self._enter(1)
+        if len(key) > self.config.max_text_chars:
+            raise LimitError("length")
+        return self.treatment.text(key, None)
 
     def _sequence(self, items: Sequence[Any], hint: str | None, depth: int, *, numeric: bool = False) -> Sequence[Any]:
         self._enter_container(depth)
@@ -205,20 +212,32 @@ class Walk:
 
     def _type_of_number(self, number: float, hint: str | None, *, strong_only: bool = False) -> str | None:
         """The entity type of a number, None if it is not personal."""
-        if hint is None and -self.smallest_personal() < number < self.smallest_personal():
+        treatment = self.treatment
+        if treatment.state.treat_as is not None:
+            return treatment.state.treat_as
+        treatment.on_trial()
+        if hint == _GPS and type(number) is float and -_LARGEST_DEGREE <= number <= _LARGEST_DEGREE:
+            return None if number == round(number, 1) else _GPS
+        smallest = self._smallest_personal()
+        if hint is None and -smallest < number < smallest:
             return None
         if number != number or not -_LARGEST_INTEGER < number < _LARGEST_INTEGER or number != int(number):
             return None
         digits = str(abs(int(number)))
-        if hint == _SUBJECT or (hint is not None and len(digits) >= _HINTED_NUMBER_DIGITS):
-            learn(self.known, digits, hint)
+        if hint == SUBJECT or (hint is not None and len(digits) >= FEWEST_DIGITS_OF_NUMBER):
+            learn(treatment.known, digits, hint)
             return hint
-        if digits in self.known:
-            return self.known[digits]
+        if digits in treatment.known:
+            return treatment.known[digits]
+        detector = treatment.engine.detector
         if strong_only:
-            return self.detector.strong_integer(digits)
-        spans = self.detector.find(digits, hint=hint, known=self.known)
+            return detector.strong_integer(digits)
+        spans = detector.find(digits, hint=hint, known=treatment.known)
         return spans[0].entity_type if spans else None
+
+    def _smallest_personal(self) -> int:
+        """No number below, in a field whose name announces nothing, is personal."""
+        return _SMALLEST_KNOWN_INTEGER if self.treatment.known else SMALLEST_PERSONAL_INTEGER
 
     def _enter(self, nodes: int) -> None:
         self._nodes += nodes
@@ -229,25 +248,6 @@ class Walk:
         self._enter(1)
         if depth > self.config.max_depth:
             raise LimitError("depth")
-
-    def _count(self, entity_type: str) -> None:
-        self.counts[entity_type] = self.counts.get(entity_type, 0) + 1
-
-    def _replaced(self, entity_type: str) -> str:
-        self._count(entity_type)
-        return placeholder(entity_type)
-
-
-def _is_forced(text: str, hint: str) -> bool:
-    """Whether a field name makes the whole of `text` personal."""
-    bare = text.strip()
-    if bare.lower() in _NOTHING or PLACEHOLDER.fullmatch(bare):
-        return False
-    if hint == _SUBJECT:
-        return True
-    if hint == "EMAIL":
-        return len(bare) <= _ADDRESS_CHARS and not _NOT_ONE_WORD.search(bare)
-    return len(bare) <= _HINTED_TEXT_CHARS and sum(map(str.isdigit, bare)) >= _HINTED_TEXT_DIGITS
 
 
 def _named_by_sibling(mapping: Mapping[str, Any]) -> str | None:

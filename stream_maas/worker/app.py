@@ -83,7 +83,7 @@ class Worker:
         logs.configure(
             log_format=settings.worker.log_format,
             level=settings.worker.log_level,
-            redact=lambda text: redactor.redact_text(text).value,
+            redact=redactor.redact_line,
         )
         self._health.done("redactor")
         catalog = Catalog.load(settings.inference)

@@ -153,7 +153,7 @@ def test_a_strong_row_verifies() -> None:
 
 def test_the_digest_covers_rows_and_field_names() -> None:
     assert rules_digest(ALIASES) != rules_digest({**ALIASES, "EMAIL": ()})
-    assert Redactor().policy == f"core-2/{rules_digest(ALIASES)[:12]}"
+    assert Redactor().ruleset == f"core-2/{rules_digest(ALIASES)[:12]}"
 
 
 def overlaps(found: Any, start: int, end: int) -> bool:

@@ -1,0 +1,81 @@
+"""When two spellings are the same value: the canonical form that pseudonyms and numbering are made from.
+
+"+1 (415) 555-0132" and "4155550132", "Ada@Example.org" and "ada@example.org" must give one pseudonym, or joins break.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Final
+
+from stream_maas.privacy.fold import fold
+
+_TRUNK_CODES: Final = frozenset(("39",))
+"""Italy keeps the leading zero in international form; everybody else drops it."""
+
+
+def canonical(entity_type: str, value: str, calling_code: str = "") -> str:
+    """The canonical form of `value`. `calling_code`: country of a telephone number written in national form."""
+    text = fold(value).text
+    if entity_type == "PHONE":
+        return _e164(text, calling_code)
+    return _FORMS.get(entity_type, _code)(text)
+
+
+def _e164(text: str, calling_code: str) -> str:
+    text = text.strip().lower().removeprefix("tel:").strip()
+    digits = "".join(filter(str.isdigit, text.replace("(0)", "")))
+    if text.startswith("+"):
+        return f"+{digits}"
+    if digits.startswith("00"):
+        return f"+{digits[2:]}"
+    if not calling_code:
+        return digits
+    if digits.startswith(calling_code) and len(digits) > _LONGEST_NATIONAL:
+        return f"+{digits}"
+    if calling_code == "1" and len(digits) == _LONGEST_NATIONAL + 1 and digits.startswith("1"):
+        return f"+{digits}"
+    return f"+{calling_code}{digits if calling_code in _TRUNK_CODES else digits.lstrip('0')}"
+
+
+_LONGEST_NATIONAL: Final = 11
+"""Digits of the longest national number (Brazil, China, Germany); more begin with the country code."""
+
+
+def _email(text: str) -> str:
+    return text.strip().lower().replace("%40", "@")
+
+
+def _name(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.strip().strip("[]").partition("%")[0]))
+    except ValueError:
+        return text.strip().lower()
+
+
+def _exact(text: str) -> str:
+    return text.strip()
+
+
+def _code(text: str) -> str:
+    """Letters and digits alone, letters in upper case: identifiers are grouped in any way that one likes."""
+    return "".join(filter(str.isalnum, text)).upper()
+
+
+_FORMS: Final[dict[str, Callable[[str], str]]] = {
+    "EMAIL": _email,
+    "PERSON": _name,
+    "ADDRESS": _name,
+    "USERNAME": _email,
+    "IP": _address,
+    "DATA_SUBJECT": _exact,
+    "SECRET": _exact,
+    "API_KEY": _exact,
+    "JWT": _exact,
+    "CRYPTO": _exact,
+}
