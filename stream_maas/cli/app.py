@@ -24,6 +24,7 @@ from stream_maas.cli import (
     send,
     tail,
     topics,
+    train,
     worker,
 )
 from stream_maas.cli.common import EXIT_OK, EXIT_USAGE, ReaderGoneError, UsageProblem, error_line, exit_code, exit_with
@@ -56,7 +57,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "model show": models.show,
         "model check": models.check,
         "model init": model_init.init,
-        "model train": models.train,
+        "model train": train.train,
     },
     _CHECK: {
         "dashboard": dashboard.dashboard,

@@ -16,7 +16,6 @@ from stream_maas.cli.common import (
     Output,
     exit_with,
     load_settings,
-    usage_error,
 )
 from stream_maas.errors import BundleError
 
@@ -31,7 +30,7 @@ Directories = Annotated[
         show_default=False,
     ),
 ]
-TRAINABLE = "sentiment-lite"
+DEFAULT = "sentiment-lite"
 
 
 def list_models(directories: Directories = None, config: ConfigFile = None, as_json: Json = False) -> None:
@@ -63,7 +62,7 @@ def list_models(directories: Directories = None, config: ConfigFile = None, as_j
 def show(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Folder of a bundle, or the name of a packaged or configured model.")
-    ] = TRAINABLE,
+    ] = DEFAULT,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -103,50 +102,6 @@ def check(directories: Directories = None, config: ConfigFile = None, as_json: J
         if not problems:
             output.print(f"ok: {directory}", style="green")
     exit_with(EXIT_PROBLEM if failed else EXIT_OK)
-
-
-def train(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"Only {TRAINABLE} is known.")],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the new bundle. Default: ./NAME.", show_default=False),
-    ] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--source",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="vaderSentiment-3.3.2.tar.gz, downloaded before. Default: fetched with pip.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Train a packaged model again from its public data (needs the extra "train").
-
-    Fetches the labelled texts, checks their hash, fits a linear model, holds it against its floors and writes the
-    bundle: model.onnx, vocabulary, bundle.yaml and model card.
-    """
-    if name != TRAINABLE:
-        usage_error(f"no recipe of this name; known: {TRAINABLE}")
-    from stream_maas.inference import train_sentiment_lite
-
-    output = Output(as_json=as_json)
-    target = out or Path(name)
-    with output.progress(f"training {name}") as bar:
-        task = bar.add_task("")
-
-        def progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-            if done < total:
-                output.note(f"{stage} ...")
-
-        figures = train_sentiment_lite(target, source=source, progress=progress)
-    if as_json:
-        output.emit({"status": "ok", "directory": str(target), "metrics": figures})
-    output.table(("", ""), [("directory", target), *((key, _cell(value)) for key, value in figures.items())])
 
 
 def bundle_directories(runtime: RuntimeConfig) -> Iterator[Path]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stream_maas.inference.catalog import Catalog, check
     from stream_maas.inference.config import RuntimeConfig
     from stream_maas.inference.model import Model
-    from stream_maas.inference.train import train_sentiment_lite
+    from stream_maas.inference.train import train_model
 
 __all__ = [
     "Bundle",
@@ -25,7 +25,7 @@ __all__ = [
     "check",
     "describe",
     "load_bundle",
-    "train_sentiment_lite",
+    "train_model",
 ]
 _MODULES = {
     "Bundle": "bundle",
@@ -37,7 +37,7 @@ _MODULES = {
     "check": "catalog",
     "describe": "bundle",
     "load_bundle": "bundle",
-    "train_sentiment_lite": "train",
+    "train_model": "train",
 }
 
 

@@ -11,19 +11,14 @@ import hashlib
 import html
 import io
 import re
-import subprocess
-import sys
 import tarfile
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from stream_maas.errors import ServiceError
+from stream_maas.inference.train.packages import SENTIMENT_TEXTS, Shelf
 
-REQUIREMENT = "vaderSentiment==3.3.2"
-SOURCE_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
 _ROOT = "vaderSentiment-3.3.2"
 _ARCHIVE = f"{_ROOT}/additional_resources/hutto_ICWSM_2014.tar.gz"
 _LEXICON = f"{_ROOT}/vaderSentiment/vader_lexicon.txt"
@@ -68,38 +63,14 @@ class Corpus:
     lexicon: dict[str, float]
 
 
-def fetch_source(folder: Path) -> Path:
-    """Download the source distribution into `folder` with pip, which checks the digest before it opens the file."""
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{REQUIREMENT} --hash=sha256:{SOURCE_SHA256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--no-binary", "vaderSentiment", "--require-hashes", "-r", str(requirements), "-d", str(folder)]
-    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - no part comes from outside
-    files = sorted(folder.glob("*.tar.gz"))
-    if done.returncode != 0 or not files:
-        raise ServiceError(
-            f"pip could not download {REQUIREMENT} (exit code {done.returncode}); download its source distribution "
-            "elsewhere and pass the file"
-        )
-    return files[0]
-
-
-def load_corpus(source: Path | None) -> Corpus:
-    """Read the corpus from `source`, or download it. Raises `ServiceError` when it is not the pinned file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = source or fetch_source(Path(folder))
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ServiceError(f"{path}: cannot be read ({type(error).__name__})") from error
-    if hashlib.sha256(content).hexdigest() != SOURCE_SHA256:
-        raise ServiceError(f"{path}: not the source distribution of {REQUIREMENT} (other SHA-256)")
-    corpus = read_corpus(content)
+def load_corpus(shelf: Shelf) -> Corpus:
+    """Read the rated texts and the lexicon. Raises `ServiceError` when the pinned package cannot be had."""
+    corpus = read_corpus(shelf.read(SENTIMENT_TEXTS))
     for domain, (_, count) in DOMAINS.items():
         found = sum(example.domain == domain for example in corpus.examples)
         # A few ratings are exactly 0 and left out (37, 4, 98 and 244 texts).
         if not count * 0.95 <= found <= count:
-            raise ServiceError(f"{path}: {found} texts in {domain}, expected about {count}")
+            raise ServiceError(f"{SENTIMENT_TEXTS.filename}: {found} texts in {domain}, expected about {count}")
     return corpus
 
 
@@ -167,5 +138,5 @@ def _read(archive: tarfile.TarFile, name: str) -> bytes:
     except KeyError:
         member = None
     if member is None:
-        raise ServiceError(f"{REQUIREMENT}: {name} is missing from the archive")
+        raise ServiceError(f"{SENTIMENT_TEXTS.requirement}: {name} is missing from the archive")
     return member.read()

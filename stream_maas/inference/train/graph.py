@@ -34,7 +34,7 @@ def word_bag_graph(
     Raises `ValueError` when a number does not fit the table.
     """
     graph = helper.make_graph(
-        _nodes(),
+        [*score_nodes(), *_answer_nodes()],
         "word_bag",
         [_info("ids", TensorProto.INT32, "n"), _info("offsets", TensorProto.INT64, "b_plus_1")],
         [
@@ -43,7 +43,7 @@ def word_bag_graph(
             _info("norms", TensorProto.DOUBLE, "b"),
             _info("term_weights", TensorProto.DOUBLE, "n"),
         ],
-        _constants(_table(weights, idf), bias),
+        score_constants(weights, idf, bias),
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="stream_maas")
     model.ir_version = IR_VERSION
@@ -61,7 +61,8 @@ def _table(weights: NDArray[np.float64], idf: NDArray[np.float64]) -> NDArray[np
     return table
 
 
-def _nodes() -> list[Any]:
+def score_nodes() -> list[Any]:
+    """`ids`, `offsets` -> `scores` double [b]: the weighted sum over the text's norm, without the bias."""
     node = helper.make_node
     return [
         node("Gather", ["table", "ids"], ["entries"], axis=0),  # int32 [n, 2]
@@ -80,6 +81,12 @@ def _nodes() -> list[Any]:
         node("Sqrt", ["squares"], ["norms"]),
         node("Max", ["norms", "tiny"], ["divisors"]),  # a text without a known term: 0 / tiny, so the bias alone
         node("Div", ["weight_sums", "divisors"], ["scores"]),
+    ]
+
+
+def _answer_nodes() -> list[Any]:
+    node = helper.make_node
+    return [
         node("Add", ["scores", "bias"], ["log_odds"]),
         node("Cast", ["log_odds"], ["log_odds_float"], to=TensorProto.FLOAT),
         node("Sigmoid", ["log_odds_float"], ["positive"]),
@@ -93,9 +100,10 @@ def _nodes() -> list[Any]:
     ]
 
 
-def _constants(table: NDArray[np.int32], bias: float) -> list[Any]:
+def score_constants(weights: NDArray[np.float64], idf: NDArray[np.float64], bias: float) -> list[Any]:
+    """The constants of `score_nodes` and of the answer. Raises `ValueError` when a number does not fit the table."""
     values: dict[str, NDArray[Any]] = {
-        "table": table,
+        "table": _table(weights, idf),
         "bias": np.array(bias, dtype=np.float64),
         "unit": np.array(2.0**-FRACTION_BITS, dtype=np.float64),
         "tiny": np.array(np.finfo(np.float64).tiny, dtype=np.float64),

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped]
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
 from stream_maas.errors import ServiceError
-from stream_maas.inference.bundle import CARD, MANIFEST, MODEL, load_bundle
+from stream_maas.inference.bundle import MODEL, load_bundle
 from stream_maas.inference.config import RuntimeConfig
 from stream_maas.inference.features import WORD_PATTERN, normalise
 from stream_maas.inference.model import Model
-from stream_maas.inference.train.card import model_card
-from stream_maas.inference.train.corpus import (
-    DOMAINS,
-    REQUIREMENT,
-    SOURCE_SHA256,
-    Example,
-    load_corpus,
-    proper_names,
-)
+from stream_maas.inference.train.card import model_card, sentiment_tables
+from stream_maas.inference.train.corpus import Example, load_corpus, proper_names
+from stream_maas.inference.train.draft import Draft, digest, drafted
+from stream_maas.inference.train.evaluation import check_floors, measure, reached, served_probabilities
 from stream_maas.inference.train.graph import word_bag_graph
+from stream_maas.inference.train.packages import SENTIMENT_TEXTS, Shelf
+from stream_maas.inference.train.stages import Progress, Stages
 from stream_maas.inference.word_bag import FEATURES, FEATURES_KEY, VOCABULARY_KEY
-from stream_maas.records import Request, Tensor
 
 NAME, VERSION, LICENCE = "sentiment-lite", "1.0.0", "Apache-2.0"
 VOCABULARY = "vocabulary.txt"
@@ -52,7 +43,6 @@ FLOORS = {"movie accuracy": 0.78, "movie auc": 0.87}
 MAX_DIFFERENCE = 1e-5
 """Between a probability served and scikit-learn's own."""
 _NO_TERM = re.compile(r"[\d_]")
-_NEGATION = re.compile(r"\b(?:not|no|never|nor|cannot|nothing)\b|n't\b", re.IGNORECASE)
 
 Floats = NDArray[np.float64]
 
@@ -72,26 +62,22 @@ class Fitted:
         return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), dtype=np.float64)
 
 
-def train(out_dir: Path, source: Path | None, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
-    """See `train_sentiment_lite`."""
-    stages = ("read the rated texts", "fit", "measure", "write the bundle")
-
-    def stage(index: int) -> None:
-        progress(stages[index] if index < len(stages) else "done", index, len(stages))
-
-    stage(0)
-    corpus = load_corpus(source)
+def train(out_dir: Path, shelf: Shelf, progress: Progress) -> dict[str, Any]:
+    """See `train_model`."""
+    stages = Stages(progress, {"read the rated texts": 2, "fit": 4, "measure": 1, "write the bundle": 1})
+    stages.start("read the rated texts")
+    corpus = load_corpus(shelf)
     training = [example for example in corpus.examples if not example.held_out]
     held_out = [example for example in corpus.examples if example.held_out]
-    stage(1)
+    stages.start("fit")
     fitted = fit(training, corpus.lexicon)
-    stage(2)
+    stages.start("measure")
     metrics = measure(fitted.probabilities([example.text for example in held_out]), held_out)
     metrics["texts"] = {"training": len(training), "held_out": len(held_out), "terms": len(fitted.terms)}
-    check_floors(metrics)
-    stage(3)
+    check_floors(NAME, reached(metrics), FLOORS)
+    stages.start("write the bundle")
     write_bundle(out_dir, fitted, metrics, held_out)
-    stage(4)
+    stages.finish()
     return metrics
 
 
@@ -136,85 +122,59 @@ def choose_terms(examples: Sequence[Example], lexicon: dict[str, float]) -> list
     return sorted(kept | lexicon.keys())
 
 
-def measure(probabilities: Floats, examples: Sequence[Example]) -> dict[str, Any]:
-    """Accuracy and AUC per domain, accuracy of slices, and the calibration error over ten bins."""
-    positive = np.array([example.rating > 0 for example in examples])
-    right = (probabilities > 0.5) == positive
-    domains = np.array([example.domain for example in examples])
-    metrics: dict[str, Any] = {"accuracy": {}, "auc": {}}
-    for domain in DOMAINS:
-        chosen = domains == domain
-        metrics["accuracy"][domain] = _rounded(right[chosen].mean())
-        metrics["auc"][domain] = _rounded(roc_auc_score(positive[chosen], probabilities[chosen]))
-    for name in ("accuracy", "auc"):
-        metrics[name]["mean of domains"] = _rounded(np.mean([metrics[name][domain] for domain in DOMAINS]))
-    metrics["slices"] = {
-        name: {"accuracy": _rounded(right[chosen].mean()), "texts": int(chosen.sum())}
-        for name, chosen in _slices(examples).items()
-        if chosen.any()
-    }
-    metrics["calibration_error"] = _rounded(_calibration_error(probabilities, positive))
-    metrics["majority_class"] = {
-        domain: _rounded(max(positive[domains == domain].mean(), 1 - positive[domains == domain].mean()))
-        for domain in DOMAINS
-    }
-    return metrics
-
-
-def check_floors(metrics: dict[str, Any]) -> None:
-    """Raise `ServiceError` when the model is worse than it has to be."""
-    reached = {"movie accuracy": metrics["accuracy"]["movie"], "movie auc": metrics["auc"]["movie"]}
-    for name, floor in FLOORS.items():
-        if reached[name] < floor:
-            raise ServiceError(f"{NAME}: {name} {reached[name]:.3f} is below its floor {floor}; nothing was written")
-
-
 def write_bundle(out_dir: Path, fitted: Fitted, metrics: dict[str, Any], held_out: Sequence[Example]) -> None:
     """Write the bundle, compare what it serves with scikit-learn on the held-out texts, and add that to `metrics`.
 
     Raises `ServiceError` above MAX_DIFFERENCE; `out_dir` is then left as it was.
     """
-    vocabulary = "".join(f"{term}\n" for term in fitted.terms).encode()
+    vocabulary = vocabulary_file(fitted.terms)
     idf = np.asarray(fitted.vectorizer.idf_, dtype=np.float64)
     metadata = {
         FEATURES_KEY: FEATURES,
-        VOCABULARY_KEY: hashlib.sha256(vocabulary).hexdigest(),
-        "stream_maas.training_data_sha256": SOURCE_SHA256,
+        VOCABULARY_KEY: digest(vocabulary),
+        "stream_maas.training_data_sha256": SENTIMENT_TEXTS.sha256,
     }
-    with tempfile.TemporaryDirectory() as name:
-        draft = Path(name)
-        (draft / VOCABULARY).write_bytes(vocabulary)
-        (draft / MODEL).write_bytes(word_bag_graph(fitted.coefficients * idf, idf, fitted.bias, metadata))
-        _write_statements(draft, metrics)
+    with drafted(out_dir) as draft:
+        draft.write(MODEL, word_bag_graph(fitted.coefficients * idf, idf, fitted.bias, metadata))
+        draft.write(VOCABULARY, vocabulary)
+        _state(draft, metrics)
         # The difference is measured through the bundle, and then stated in it.
         metrics["max_difference_to_scikit_learn"] = _difference(draft, fitted, held_out)
-        _write_statements(draft, metrics)
-        shutil.copytree(draft, out_dir, dirs_exist_ok=True)
+        _state(draft, metrics)
 
 
-def _write_statements(directory: Path, metrics: dict[str, Any]) -> None:
-    (directory / CARD).write_text(model_card(metrics), encoding="utf-8")
-    (directory / MANIFEST).write_text(_manifest(directory, metrics), encoding="utf-8")
+def vocabulary_file(terms: Sequence[str]) -> bytes:
+    """One term per line, as kind word-bag and kind text read it."""
+    return "".join(f"{term}\n" for term in terms).encode()
 
 
-def _difference(directory: Path, fitted: Fitted, examples: Sequence[Example]) -> float:
+def card(metrics: dict[str, Any]) -> str:
+    """Markdown. `metrics` as in bundle.yaml."""
+    return model_card(
+        NAME,
+        **sentiment_tables(metrics),
+        **metrics["texts"],
+        calibration_error=metrics["calibration_error"],
+        difference=metrics.get("max_difference_to_scikit_learn", "not measured yet"),
+    )
+
+
+def _state(draft: Draft, metrics: dict[str, Any]) -> None:
+    draft.state(_manifest(metrics), card(metrics))
+
+
+def _difference(draft: Draft, fitted: Fitted, examples: Sequence[Example]) -> float:
     """Largest difference of a served probability to scikit-learn's."""
     texts = [example.text for example in examples]
-    model = Model(load_bundle(directory), RuntimeConfig())
-    requests = [Request(str(i), "body", (Tensor("text", "BYTES", (1,), [text]),)) for i, text in enumerate(texts)]
-    served = [
-        next(tensor for tensor in output.tensors if tensor.name == "probabilities").data[1]  # type: ignore[union-attr]
-        for output in model.run([model.prepare(request) for request in requests])
-    ]
-    difference = float(np.abs(np.array(served) - fitted.probabilities(texts)).max())
+    served = served_probabilities(Model(load_bundle(draft.directory), RuntimeConfig()), texts)
+    difference = float(np.abs(served - fitted.probabilities(texts)).max())
     if difference > MAX_DIFFERENCE:
         raise ServiceError(f"{NAME}: served and trained probabilities differ by {difference:.1e}")
     return float(f"{difference:.1e}")
 
 
-def _manifest(directory: Path, metrics: dict[str, Any]) -> str:
-    files = (MODEL, VOCABULARY, CARD)
-    document = {
+def _manifest(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {
         "bundle": 1,
         "name": NAME,
         "version": VERSION,
@@ -227,7 +187,7 @@ def _manifest(directory: Path, metrics: dict[str, Any]) -> str:
             "inferring health, emotion or opinion of an identified person",
             "languages other than English",
         ],
-        "sha256": {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in files},
+        "sha256": {},
         "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1], "description": "UTF-8 texts, one per row"}],
         "outputs": [
             {"name": "label", "datatype": "BYTES", "shape": [-1], "description": "the likelier label"},
@@ -248,40 +208,9 @@ def _manifest(directory: Path, metrics: dict[str, Any]) -> str:
             "max_batch_tokens": 262_144,
         },
         "training_data": {
-            "source": f"{REQUIREMENT}, source distribution: four human-rated text sets and a valence lexicon (MIT)",
-            "sha256": SOURCE_SHA256,
+            "source": f"{SENTIMENT_TEXTS.requirement}, source distribution: {SENTIMENT_TEXTS.what} (MIT)",
+            "sha256": SENTIMENT_TEXTS.sha256,
         },
         "metrics": metrics,
         "tiny": True,
     }
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
-
-
-def _slices(examples: Sequence[Example]) -> dict[str, NDArray[np.bool_]]:
-    words = np.array([len(example.text.split()) for example in examples])
-    strength = np.array([abs(example.rating) for example in examples])
-    negated = np.array([bool(_NEGATION.search(example.text)) for example in examples])
-    return {
-        "clear (mean rating 0.5 or more from 0)": strength >= 0.5,
-        "unclear (less than 0.5 from 0)": strength < 0.5,
-        "up to 10 words": words <= 10,
-        "11 to 25 words": (words > 10) & (words <= 25),
-        "more than 25 words": words > 25,
-        "with a negation": negated,
-        "without a negation": ~negated,
-    }
-
-
-def _calibration_error(probabilities: Floats, positive: NDArray[np.bool_]) -> float:
-    """Expected calibration error: mean gap of stated and observed share of positives over ten equal bins."""
-    bins = np.minimum((probabilities * 10).astype(int), 9)
-    gaps = [
-        abs(probabilities[bins == index].mean() - positive[bins == index].mean()) * (bins == index).mean()
-        for index in range(10)
-        if (bins == index).any()
-    ]
-    return float(sum(gaps))
-
-
-def _rounded(value: Any) -> float:
-    return round(float(value), 4)

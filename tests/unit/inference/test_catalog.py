@@ -117,10 +117,10 @@ def test_serving_needs_no_training_library() -> None:
         "for name in ('onnx', 'sklearn', 'scipy'): sys.modules[name] = None\n"
         "from stream_maas.inference import Catalog, RuntimeConfig\n"
         "Catalog.load(RuntimeConfig())\n"
-        "from stream_maas.inference import train_sentiment_lite\n"
+        "from stream_maas.inference import train_model\n"
         "from stream_maas.errors import ServiceError\n"
         "from pathlib import Path\n"
-        "try: train_sentiment_lite(Path('never-written'))\n"
+        "try: train_model('sentiment-lite', Path('never-written'), cache=Path('never-used'))\n"
         "except ServiceError as error: sys.exit('stream-maas[train]' not in str(error))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

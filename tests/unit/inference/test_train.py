@@ -12,20 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_maas.cli.train import NAMES
 from stream_maas.errors import ServiceError
-from stream_maas.inference import Catalog, RuntimeConfig, check, load_bundle, train_sentiment_lite
+from stream_maas.inference import Catalog, RuntimeConfig, check, load_bundle, train_model
 from stream_maas.inference.catalog import DEFAULT_BUNDLE
-from stream_maas.inference.train.card import model_card
+from stream_maas.inference.train import RECIPES
 from stream_maas.inference.train.corpus import DOMAINS, Example, proper_names, read_corpus
+from stream_maas.inference.train.evaluation import check_floors, histogram, measure, reached, reference_histograms
 from stream_maas.inference.train.graph import FRACTION_BITS, word_bag_graph
-from stream_maas.inference.train.sentiment_lite import (
-    FLOORS,
-    check_floors,
-    choose_terms,
-    fit,
-    measure,
-    write_bundle,
-)
+from stream_maas.inference.train.sentiment_lite import FLOORS, card, choose_terms, fit, write_bundle
+from stream_maas.inference.train.stages import Stages
 from tests.unit.inference.graphs import text_request
 
 GOOD = ["a great film", "I love this phone", "wonderful and moving", "not bad at all", "great great fun"]
@@ -87,11 +83,20 @@ def test_a_source_without_its_files_is_an_error() -> None:
 def test_only_the_pinned_source_is_trained_on(tmp_path: Path, content: bytes) -> None:
     source = tmp_path / "source.tar.gz"
     source.write_bytes(content)
-    with pytest.raises(ServiceError, match="other SHA-256"):
-        train_sentiment_lite(tmp_path / "out", source=source)
-    with pytest.raises(ServiceError, match="cannot be read"):
-        train_sentiment_lite(tmp_path / "out", source=tmp_path / "nowhere")
+    for path, reason in ((source, "other SHA-256"), (tmp_path / "nowhere", "cannot be read")):
+        with pytest.raises(ServiceError, match=reason):
+            train_model("sentiment-lite", tmp_path / "out", cache=tmp_path / "cache", source=path)
     assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_command_knows_the_recipes() -> None:
+    assert tuple(RECIPES) == NAMES
+
+
+def test_an_unknown_recipe_is_a_key_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        train_model("sentiment-max", tmp_path, cache=tmp_path)
 
 
 def test_a_fifth_is_held_out_and_never_moves() -> None:
@@ -151,11 +156,32 @@ def test_what_is_served_is_what_was_trained(tmp_path: Path) -> None:
 
 
 def test_a_weak_model_is_not_written() -> None:
-    metrics = {"accuracy": {"movie": FLOORS["movie accuracy"]}, "auc": {"movie": FLOORS["movie auc"]}}
-    check_floors(metrics)
+    metrics = {"accuracy": {"movie": FLOORS["movie accuracy"], "mean of domains": 0.5}, "auc": {"movie": 0.87}}
+    check_floors("lite", reached(metrics), FLOORS)
     metrics["auc"]["movie"] -= 0.001
-    with pytest.raises(ServiceError, match=r"movie auc 0\.869 is below its floor 0\.87"):
-        check_floors(metrics)
+    with pytest.raises(ServiceError, match=r"lite: movie auc 0\.869 is below its floor 0\.87; nothing was written"):
+        check_floors("lite", reached(metrics), FLOORS)
+
+
+def test_progress_grows_from_nothing_to_everything() -> None:
+    seen: list[tuple[str, int, int]] = []
+    stages = Stages(lambda *said: seen.append(said), {"read": 1, "fit": 8, "write": 1})
+    stages.start("read")
+    stages.start("fit")
+    stages.advance(1, 4)
+    stages.advance(4, 4)
+    stages.start("write")
+    stages.finish()
+    assert seen == [
+        ("read", 0, 10), ("fit", 1, 10), ("fit", 3, 10), ("fit", 9, 10), ("write", 9, 10), ("done", 10, 10),
+    ]  # fmt: skip
+
+
+def test_a_value_on_an_edge_counts_to_its_right() -> None:
+    assert histogram(np.array([0.0, 1.0, 1.5, 2.0, 9.0]), [1.0, 2.0]) == [1, 2, 2]
+    labels, scores = reference_histograms(np.array([0.5, 0.1, 0.97]), ("no", "yes"))
+    assert labels["counts"] == [2, 1]  # 0.5 is the first label, as in the answers
+    assert scores["counts"] == [1, 0, 0, 0, 0, 0, 0, 0, 1, 1]
 
 
 def test_measures_by_hand() -> None:
@@ -207,4 +233,4 @@ def test_a_weight_beyond_the_table_is_refused() -> None:
 
 def test_the_packaged_card_says_what_the_packaged_bundle_says() -> None:
     metrics = load_bundle(DEFAULT_BUNDLE).manifest.metrics
-    assert (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8") == model_card(metrics)
+    assert (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8") == card(metrics)
