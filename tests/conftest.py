@@ -21,7 +21,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream_maas.brokers import EmbeddedBroker, LocalKafka
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
-FOLDER_MARKS = {"embedded": pytest.mark.embedded, "kafka": pytest.mark.kafka, "training": pytest.mark.training}
+FOLDER_MARKS = {
+    "embedded": pytest.mark.embedded,
+    "kafka": pytest.mark.kafka,
+    "training": pytest.mark.training,
+    "browser": pytest.mark.browser,
+}
 """What stands in these folders may start a broker without a fixture (`stream-maas demo` does) or takes long."""
 FIXTURE_MARKS = {
     "kafka": "kafka",

@@ -7,6 +7,7 @@ no path writes anything but a command to the monitor. Personal data never arrive
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import ssl
@@ -47,6 +48,7 @@ KEEP_ALIVE_S = 15.0
 _COORDINATES = re.compile(r"(?P<topic>[A-Za-z0-9._-]+):(?P<partition>\d{1,9}):(?P<offset>\d{1,18})")
 _PLACE = re.compile(r"(?P<partition>\d{1,9}):(?P<offset>\d{1,18})")
 
+ROLE = web.RequestKey("role", object)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Prove = Callable[[int, int], Awaitable[dict[str, Any] | None]]
 """(partition, offset) in the audit topic -> `leaf_index`, `tree_size`, `path` (base64), `checkpoint` (signed note) and
@@ -117,7 +119,7 @@ class Server:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         role = self._access.role(request.headers, request.cookies.get(COOKIE), time.monotonic())
-        request["role"] = role
+        request[ROLE] = role
         try:
             refusal = self._refusal(request, role)
             response = refusal if refusal is not None else await handler(request)
@@ -179,7 +181,7 @@ class Server:
 
     async def _snapshot(self, request: web.Request) -> web.StreamResponse:
         document = self._feed.snapshot(time.time())
-        return _json(document | {"role": request["role"], "signed_in": not self._access.open_to_this_machine})
+        return _json(document | {"role": request[ROLE], "signed_in": not self._access.open_to_this_machine})
 
     async def _columns(self, request: web.Request) -> web.StreamResponse:
         return _json(self._feed.picture.columns(request.query.get("view", "")))
@@ -188,8 +190,9 @@ class Server:
         last_id = request.headers.get("Last-Event-ID") or request.query.get("last_id", "")
         response = web.StreamResponse(headers={**SECURITY_HEADERS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
-        async for frame in self._hub.follow(last_id):
-            await response.write(frame)
+        with contextlib.suppress(ConnectionResetError):  # the browser went away; it comes back with its last id
+            async for frame in self._hub.follow(last_id):
+                await response.write(frame)
         return response
 
     async def _decisions(self, request: web.Request) -> web.StreamResponse:

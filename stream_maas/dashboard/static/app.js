@@ -10,13 +10,18 @@ const state = {
   beat: null, incidents: new Map(), columns: {}, view: "all", range: 300, role: null, rate: 0, heardAt: 0, moreAlerts: false, beats: [],
 };
 
+let source = null; // the stream of news, an EventSource
+
 // Talking to the server -------------------------------------------------------------------------------------------
 
 async function get(path) {
   const response = await fetch(path, { headers: { Accept: "application/json" } });
   const document_ = await response.json();
-  if (response.status === 401) askForToken();
-  if (!response.ok) throw new Error(document_.error ?? `the server answered ${response.status}`);
+  if (response.status === 401) {
+    source?.close();
+    askForToken();
+  }
+  if (!response.ok) throw Object.assign(new Error(document_.error ?? `the server answered ${response.status}`), { status: response.status });
   return document_;
 }
 async function post(path, body) {
@@ -26,7 +31,6 @@ async function post(path, body) {
   return document_;
 }
 
-let source = null;
 async function load() {
   source?.close();
   const snapshot = await get("/api/snapshot");
@@ -40,9 +44,11 @@ async function load() {
   source.addEventListener("beat", ({ data }) => onBeat(JSON.parse(data)));
   source.addEventListener("incident", ({ data }) => onIncident(JSON.parse(data)));
   source.addEventListener("reset", () => start());
+  // It comes back by itself after a broken connection, but not after an answer that is no stream.
+  source.addEventListener("error", ({ target }) => target === source && target.readyState === EventSource.CLOSED && setTimeout(start, 2000));
   draw();
 }
-function start() { load().catch(() => setTimeout(start, 2000)); }
+function start() { load().catch(({ status }) => status !== 401 && setTimeout(start, 2000)); }
 
 function onBeat(beat) {
   state.heardAt = performance.now();
@@ -234,6 +240,6 @@ document.querySelectorAll("[data-close]").forEach((button) => button.addEventLis
 const theme = localStorage.getItem("theme");
 if (theme) document.documentElement.dataset.theme = theme;
 setInterval(() => { const kind = freshness(); if (kind !== "live") { drawBanner(kind); if (state.beat) drawVerdict(state, kind === "stale"); } }, 1000);
-setInterval(() => { if (!document.hidden && state.beat) listDecisions(get).catch(() => {}); }, DECISIONS_MS);
+setInterval(() => { if (!document.hidden && freshness() === "live") listDecisions(get).catch(() => {}); }, DECISIONS_MS);
 start();
 openFromLink();

@@ -4,6 +4,7 @@ import { STAGES } from "./charts.js";
 import { checkInclusion, fromBase64, remember, toHex } from "./verify.js";
 
 const chosen = { place: null };
+let asked = 0; // decisions asked for so far: an answer that comes after a later question is dropped
 const tones = { prediction: "good", degraded: "warn" };
 
 export async function listDecisions(get) {
@@ -31,12 +32,13 @@ export function stepDecision(by) {
 }
 
 export async function openDecision(id, get) {
-  const box = $("decision");
+  const box = $("decision"), turn = ++asked;
   let answer;
   try { answer = await get(`/api/decision?id=${encodeURIComponent(id)}`); } catch (error) {
     box.replaceChildren(h("div", { class: "void" }, error.message));
     return;
   }
+  if (turn !== asked) return;
   if (!answer.records.length) {
     box.replaceChildren(h("div", { class: "void" }, "No such decision among the latest. Older ones are found by their coordinates: topic:partition:offset of the request, or partition:offset in the audit topic."));
     return;
