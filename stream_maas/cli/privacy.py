@@ -1,43 +1,229 @@
-"""`redact`: what the worker's redactor does to a text."""
+"""`redact`: what the worker's redactor does to texts, what it knows, and whether a policy is right."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import typer
 
-from stream_maas.cli.common import ConfigFile, Json, Output, load_settings, usage_error
+from stream_maas.cli.common import (
+    EXIT_PROBLEM,
+    EXIT_USAGE,
+    ConfigFile,
+    Json,
+    Output,
+    exit_with,
+    load_settings,
+    usage_error,
+)
+from stream_maas.errors import RequestError, SettingsError
+
+if TYPE_CHECKING:
+    from stream_maas.privacy import Entity, Redactor
 
 
 def redact(
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="FILE", help="Policy (YAML). Default: privacy.policy.", show_default=False),
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="NAME", help="Whose rules of the policy.", show_default=False)
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say of every find which rule of the policy decided.")
+    ] = False,
     text: Annotated[
-        str | None, typer.Option("--text", metavar="TEXT", help="Default: all of standard input.", show_default=False)
+        str | None, typer.Option("--text", metavar="TEXT", help="Default: standard input.", show_default=False)
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Standard input is one text, even if it looks like JSON lines.")
+    ] = False,
+    list_types: Annotated[bool, typer.Option("--list", help="Print every entity type that can be found.")] = False,
+    check_policy: Annotated[
+        Path | None,
+        typer.Option("--check-policy", metavar="FILE", help="Say what is wrong with a policy.", show_default=False),
     ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Redact a text as the worker would, and count what was found.
+    """Redact texts as the worker would.
 
-    The redacted text goes to standard output, the counts by entity type to standard error (with --json both to
-    standard output).
+    JSON lines with `text` (and `id`, if you like) give JSON lines with `id`, the redacted `text` and `entities`; their
+    offsets are Unicode code points of the original text. A line that cannot be redacted gives an error line on
+    standard error instead, and exit code 1. Anything else on standard input is one text: redacted it goes to standard
+    output, the counts by entity type to standard error.
 
     Example: stream-maas redact --text "Write to ada@example.org"
     """
-    from stream_maas.privacy import Redactor
-
     output = Output(as_json=as_json)
+    if list_types:
+        _list(output)
+        return
+    if check_policy is not None:
+        _check(check_policy, output)
+        return
+    redactor = _redactor(policy, config)
+    lines = None
     if text is None:
         if sys.stdin.isatty():
             output.note("Reading a text from the terminal; end with Ctrl-D.")
+        content = sys.stdin.buffer.read()
+        lines = None if plain else _json_lines(content)
+        if lines is None:
+            try:
+                text = content.decode()
+            except UnicodeDecodeError:
+                usage_error("standard input is not UTF-8 text")
+    if lines is not None:
+        _redact_lines(lines, redactor, tenant, output, explain=explain)
+    else:
+        _redact_text(text or "", redactor, tenant, output, explain=explain)
+
+
+def _redactor(policy: Path | None, config: str | None) -> Redactor:
+    from stream_maas.privacy import Redactor
+
+    settings = load_settings(config, {}).privacy
+    return Redactor(replace(settings, policy=str(policy)) if policy is not None else settings)
+
+
+def _json_lines(content: bytes) -> list[bytes] | None:
+    """The lines, if the first one is a JSON object with a text; None if this is a plain text."""
+    lines = content.splitlines()
+    first = next((line for line in lines if line.strip()), b"")
+    try:
+        document = orjson.loads(first)
+    except orjson.JSONDecodeError:
+        return None
+    return lines if isinstance(document, dict) and isinstance(document.get("text"), str) else None
+
+
+def _redact_lines(
+    lines: Iterable[bytes], redactor: Redactor, tenant: str | None, output: Output, *, explain: bool
+) -> None:
+    counts: Counter[str] = Counter()
+    failed = False
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
-            text = sys.stdin.buffer.read().decode()
-        except UnicodeDecodeError:
-            usage_error("standard input is not UTF-8 text")
-    redacted = Redactor(load_settings(config, {}).privacy).redact_text(text)
-    if as_json:
-        output.emit({"text": redacted.value, "redactions": dict(redacted.counts)})
+            answer, found = _redact_line(line, redactor, tenant, explain=explain)
+        except (orjson.JSONDecodeError, TypeError):
+            _error(output, f'line {number}: expected a JSON object with a string "text"')
+            failed = True
+        except RequestError as error:
+            _error(output, f"line {number}: {error}")
+            failed = True
+        else:
+            counts.update(found)
+            output.emit(answer)
+    output.note(_summary(counts))
+    if failed:
+        exit_with(EXIT_PROBLEM)
+
+
+def _redact_line(
+    line: bytes, redactor: Redactor, tenant: str | None, *, explain: bool
+) -> tuple[dict[str, Any], dict[str, int]]:
+    document = orjson.loads(line)
+    if not isinstance(document, dict) or not isinstance(document.get("text"), str):
+        raise TypeError
+    redacted, entities = redactor.explain(document["text"], tenant=tenant)
+    # An id is often an e-mail address or an account number.
+    given = redactor.redact_document(document.get("id")).value
+    answer = {
+        "id": given,
+        "text": redacted.value,
+        "entities": [_entity(entity, explain=explain) for entity in entities],
+    }
+    return answer, dict(redacted.counts)
+
+
+def _entity(entity: Entity, *, explain: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "type": entity.type,
+        "start": entity.start,
+        "end": entity.end,
+        "score": entity.score,
+        "recognizer": entity.recognizer,
+        "operator": entity.operator,
+    }
+    if explain:
+        told["rule"] = entity.rule
+    return told
+
+
+def _redact_text(text: str, redactor: Redactor, tenant: str | None, output: Output, *, explain: bool) -> None:
+    redacted, entities = redactor.explain(text, tenant=tenant)
+    if output.as_json:
+        answer: dict[str, Any] = {"text": redacted.value, "redactions": dict(redacted.counts)}
+        if explain:
+            answer["entities"] = [_entity(entity, explain=True) for entity in entities]
+        output.emit(answer)
         return
     sys.stdout.write(redacted.value if redacted.value.endswith("\n") else f"{redacted.value}\n")
-    found = ", ".join(f"{entity} {count}" for entity, count in sorted(redacted.counts.items()))
-    output.note(f"redacted: {found}" if found else "nothing to redact")
+    if explain:
+        for entity in entities:
+            output.note(
+                f"{entity.start}-{entity.end} {entity.type} by {entity.recognizer} ({entity.score:.2f}): "
+                f"{entity.operator} ({entity.rule})"
+            )
+    output.note(_summary(redacted.counts))
+
+
+def _summary(counts: Any) -> str:
+    found = ", ".join(f"{entity} {count}" for entity, count in sorted(counts.items()))
+    return f"redacted: {found}" if found else "nothing to redact"
+
+
+def _list(output: Output) -> None:
+    from stream_maas.privacy import catalogue
+
+    rows = [
+        {
+            "type": row.entity_type,
+            "jurisdiction": row.pack,
+            "recognizer": row.name,
+            "found_by": row.found_by,
+            "validated_by": row.checked_by,
+            "needs": row.needs,
+        }
+        for row in catalogue()
+    ]
+    if output.as_json:
+        for row in rows:
+            output.emit(row)
+        return
+    output.table(("type", "jurisdiction", "found by", "validated by", "needs"), [
+        (row["type"], row["jurisdiction"], row["found_by"] or row["recognizer"], row["validated_by"], row["needs"])
+        for row in rows
+    ])  # fmt: skip
+
+
+def _check(path: Path, output: Output) -> None:
+    from stream_maas.privacy import Policy
+
+    try:
+        policy = Policy.load(path)
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            _error(output, line)
+        exit_with(EXIT_USAGE)
+    scopes = (policy.common, *policy.tenants.values())
+    rule_count = len({rule.place for scope in scopes for rule in scope.rules})
+    if output.as_json:
+        output.emit({"policy": policy.id, "mode": policy.mode, "rules": rule_count, "tenants": len(policy.tenants)})
+    output.print(f"{policy.id}: right; {rule_count} rules, {len(policy.tenants)} tenants of their own, {policy.mode}")
+    if policy.needs_key:
+        output.note("It makes pseudonyms: a worker needs STREAM_MAAS_PRIVACY_PSEUDONYM_KEY.")
+
+
+def _error(output: Output, message: str) -> None:
+    output.err.print(f"error: {message}", style="red", markup=False)

@@ -1,6 +1,20 @@
 """What counts as personal data (detect), and what is done to it (transform)."""
 
+from stream_maas.privacy.catalogue import catalogue
 from stream_maas.privacy.config import RedactionConfig
+from stream_maas.privacy.explain import Entity
+from stream_maas.privacy.keys import DerivedKeys, PseudonymKey, PseudonymKeys
+from stream_maas.privacy.policy import DEFAULT_POLICY, Policy
 from stream_maas.privacy.redactor import Redactor
 
-__all__ = ["RedactionConfig", "Redactor"]
+__all__ = [
+    "DEFAULT_POLICY",
+    "DerivedKeys",
+    "Entity",
+    "Policy",
+    "PseudonymKey",
+    "PseudonymKeys",
+    "RedactionConfig",
+    "Redactor",
+    "catalogue",
+]

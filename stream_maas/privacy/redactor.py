@@ -11,6 +11,7 @@ from stream_maas.errors import RedactionError, RequestError, SettingsError, TooL
 from stream_maas.privacy import canaries, recognizers
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import Detector
+from stream_maas.privacy.explain import Entity, Recorder
 from stream_maas.privacy.hints import ALIASES
 from stream_maas.privacy.keys import DerivedKeys, PseudonymKey, PseudonymKeys
 from stream_maas.privacy.payload import is_clear, walk_key, walk_request
@@ -76,6 +77,21 @@ class Redactor:
         plan, engine = self._for(tenant)
         walk = self._walk(plan, engine, tenant, None)
         return self._redacted(self._run(walk, "text", Walk.text, text), walk.treatment)
+
+    def explain(self, text: str, *, tenant: str | None = None) -> tuple[Redacted[str], list[Entity]]:
+        """`redact_text`, and every find in the text as it was given: where it stands, who found it, what was done."""
+        plan, engine = self._for(tenant)
+        walk = self._walk(plan, engine, tenant, None)
+        recorder = Recorder(text)
+        walk.treatment.listener = lambda find: recorder.take(find, walk.leaf if walk.nesting else -1, walk.nesting)
+
+        def visit(walk: Walk, value: str) -> str:
+            visited = walk.text(value)
+            recorder.pass_done()
+            return visited
+
+        redacted = self._redacted(self._run(walk, "text", visit, text), walk.treatment)
+        return redacted, recorder.entities()
 
     def redact_request(self, request: Request, *, key: bytes | None = None) -> Redacted[Request]:
         """All that the client wrote, and the record's key, under the policy of the request's tenant. `data_subject`

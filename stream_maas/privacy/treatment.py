@@ -36,6 +36,8 @@ FIELD_NAME: Final = "field_name"
 """Recognizer of values that the name of their field gives away."""
 PATH_RULE: Final = "path_rule"
 """Recognizer of values that the policy says are personal."""
+NUMBER: Final = "json_number"
+"""Recognizer of JSON numbers: a field name, a checksum or a known number."""
 _KNOWN_SCORE: Final = 1
 _SURE: Final = 100
 _FEWEST_CHARS: Final = 4
@@ -155,16 +157,17 @@ class Treatment:
             self._count(entity_type, name, shadow=action.shadow, kept=True)
             return number
         self._count(entity_type, name, shadow=action.shadow)
+        text = str(int(number)) if math.isfinite(number) and number == int(number) else repr(number)
+        if self.listener is not None:
+            self.listener(Find(0, len(text), entity_type, _SURE, NUMBER, name, action.rule, text))
         if zero:
             return type(number)(0)
         if name == "remove":
             return None
         if name == "generalise" and isinstance(number, float):
             return round(number, 1)
-        text = str(int(number)) if math.isfinite(number) and number == int(number) else repr(number)
-        written = action.operator.write(entity_type, text, self.writing)
         self.unsettled = self.unsettled or not action.operator.settled
-        return written
+        return action.operator.write(entity_type, text, self.writing)
 
     def on_trial(self) -> None:
         """A value here would be personal by a rule on trial."""

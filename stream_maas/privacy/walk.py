@@ -50,12 +50,16 @@ class LimitError(Exception):
 class Walk:
     """Passes over one record: where they are, and how far they may go."""
 
-    __slots__ = ("_nodes", "config", "trail", "treatment")
+    __slots__ = ("_nodes", "config", "leaf", "nesting", "trail", "treatment")
 
     def __init__(self, treatment: Treatment, config: RedactionConfig) -> None:
         self.treatment = treatment
         self.config = config
         self._nodes = 0
+        self.leaf = -1
+        """Number of the value of a JSON text that is being looked at, -1 outside of JSON texts."""
+        self.nesting = 0
+        """How many texts (JSON, base64) inside of each other the walk is in."""
         self.trail: list[str | int] = []
         """Where the walk is: field names and indices. It stays as it is when something is raised."""
 
@@ -66,11 +70,14 @@ class Walk:
     def start_again(self) -> None:
         """Begin another pass over the same record."""
         self._nodes = 0
+        self.leaf = -1
         self.treatment.start_again()
 
     def text(self, text: str, hint: str | None = None, depth: int = 0) -> str:
         """`text` with its finds treated; the same object if there are none."""
         self._enter(1)
+        if self.nesting == 1:
+            self.leaf += 1
         if len(text) > self.config.max_text_chars:
             raise LimitError("length")
         treatment = self.treatment
@@ -90,7 +97,9 @@ class Walk:
         if len(text) >= encoded.FEWEST_CHARS and " " not in text and (inner := encoded.decode(text)) is not None:
             if depth >= self.config.max_depth:
                 raise LimitError("depth")
+            self.nesting += 2
             redacted = self.text(inner.text, None, depth + 1)
+            self.nesting -= 2
             if redacted is not inner.text:
                 return inner.again(redacted)
         return treatment.text(text, hint)
@@ -104,6 +113,8 @@ class Walk:
             return value
         if isinstance(value, int | float):
             self._enter(1)
+            if self.nesting == 1:
+                self.leaf += 1
             entity_type = self._type_of_number(value, hint)
             return value if entity_type is None else self.treatment.number(value, entity_type)
         if isinstance(value, Mapping):
@@ -160,6 +171,8 @@ class Walk:
         if state.treat_as is None and state.shadow_type is None:
             return self.text(key, None, depth + 1)
         self._enter(1)
+        if self.nesting == 1:
+            self.leaf += 1
         if len(key) > self.config.max_text_chars:
             raise LimitError("length")
         return self.treatment.text(key, None)
@@ -200,7 +213,9 @@ class Walk:
             raise LimitError("depth") from None
         except ValueError:
             return None
+        self.nesting += 1
         redacted = self.value(document, hint, depth + 1)
+        self.nesting -= 1
         if redacted is document and not repeated:
             return text
         compact = json.dumps(redacted, ensure_ascii=False, separators=(",", ":"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from stream_maas.cli import app as app_module
 from stream_maas.cli.app import app, run
 from stream_maas.cli.common import error_line, exit_code
 from stream_maas.errors import BrokerError, BundleError, SettingsError, TopicsError
+from stream_maas.privacy.recognizers import ENTITY_TYPES
 
 HEAVY = {
     "aiokafka",
@@ -166,6 +168,80 @@ def test_redact(capsys: pytest.CaptureFixture[str]) -> None:
     assert (captured.out, captured.err) == ("Write to [EMAIL]\n", "redacted: EMAIL 1\n")
     assert run(["redact", "--json", "--text", "nothing here"]) == 0
     assert orjson.loads(capsys.readouterr().out) == {"text": "nothing here", "redactions": {}}
+
+
+def pipe(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_redact_json_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ['{"id": "a", "text": "👋 ada@example.org, 卡号４111111111111111完"}', "", '{"text": "nothing", "x": 1}']
+    pipe(monkeypatch, "\n".join(lines).encode())
+    assert run(["redact"]) == 0
+    captured = capsys.readouterr()
+    first, second = map(orjson.loads, captured.out.splitlines())
+    assert (first["id"], first["text"]) == ("a", "👋 [EMAIL], 卡号[CARD]完")
+    members = {"type", "start", "end", "score", "recognizer", "operator"}
+    assert [entity.keys() for entity in first["entities"]] == [members, members]
+    text = orjson.loads(lines[0])["text"]
+    assert [text[entity["start"] : entity["end"]] for entity in first["entities"]] == [
+        "ada@example.org", "４111111111111111",
+    ]  # fmt: skip
+    assert second == {"id": None, "text": "nothing", "entities": []}
+    assert captured.err == "redacted: CARD 1, EMAIL 1\n"
+
+
+def test_redact_json_lines_goes_on_after_a_bad_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = "[" * 50 + "]" * 50
+    pipe(monkeypatch, orjson.dumps({"text": "a"}) + b'\n{"text": 5}\nada@example.org\n' + orjson.dumps({"text": deep}))
+    assert run(["redact"]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 1
+    assert [line.partition(": ")[2][:6] for line in captured.err.splitlines()[:3]] == ["line 2", "line 3", "line 4"]
+    assert "ada" not in captured.err
+
+
+def test_redact_plain_text_that_looks_like_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe(monkeypatch, b'{"text": "ada@example.org"}\n')
+    assert run(["redact", "--plain"]) == 0
+    assert capsys.readouterr().out == '{"text":"[EMAIL]"}\n'
+    pipe(monkeypatch, "Écrire à ada@example.org\nou à bob@example.org\n".encode())
+    assert run(["redact"]) == 0
+    assert capsys.readouterr().out == "Écrire à [EMAIL]\nou à [EMAIL]\n"
+
+
+def test_redact_with_a_policy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("{name: acme, version: 2, rules: [{for: CARD, do: {operator: mask, keep_last: 4}}]}")
+    pipe(monkeypatch, b'{"id": "ada@example.org", "text": "card 4111 1111 1111 1111"}')
+    assert run(["redact", "--policy", str(policy), "--explain"]) == 0
+    answer = orjson.loads(capsys.readouterr().out)
+    assert (answer["id"], answer["text"]) == ("[EMAIL]", "card **** **** **** 1111")
+    assert [(entity["operator"], entity["rule"]) for entity in answer["entities"]] == [("mask", "rules[0]")]
+    assert run(["redact", "--check-policy", str(policy), "--json"]) == 0
+    assert orjson.loads(capsys.readouterr().out)["policy"].startswith("acme-2/")
+    policy.write_text("{name: acme, version: 2, rules: [{for: CART, do: mask}, {do: mark}]}")
+    assert run(["redact", "--check-policy", str(policy)]) == 2
+    assert [place in line for place, line in zip(
+        ["rules[0].for", "rules[1].do"], capsys.readouterr().err.splitlines(), strict=True
+    )] == [True, True]  # fmt: skip
+    assert run(["redact", "--policy", str(policy), "--text", "x"]) == 2
+    assert "rules[0].for" in capsys.readouterr().err
+
+
+def test_redact_lists_what_it_finds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["redact", "--list", "--json"]) == 0
+    rows = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["type"] for row in rows} >= {*ENTITY_TYPES, "DATA_SUBJECT"}
+    assert all(row["jurisdiction"] and row["validated_by"] for row in rows)
+    assert run(["redact", "--list"]) == 0
+    assert "EMAIL" in capsys.readouterr().out
 
 
 def test_schemas(capsys: pytest.CaptureFixture[str]) -> None:
