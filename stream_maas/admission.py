@@ -67,7 +67,9 @@ def deadline_us(request: Request, record: KafkaRecord, limits: Limits) -> int | 
     return record.timestamp * 1000 + min(request.timeout_us, limits.max_timeout_us)
 
 
-def check_deadline(deadline: int | None, now_us: int) -> None:
+def check_deadline(
+    deadline: int | None, now_us: int, message: str = "parameters.timeout: passed before the record was served"
+) -> None:
     """Raise `ExpiredError` when `now_us` is past the deadline. Arriving exactly on it is still in time."""
     if deadline is not None and now_us > deadline:
-        raise ExpiredError("parameters.timeout: passed before the record was served")
+        raise ExpiredError(message)

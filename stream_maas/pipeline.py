@@ -29,13 +29,14 @@ from stream_maas import wire
 from stream_maas.admission import Limits, check_answer_size, check_deadline, check_size, check_tenant, deadline_us
 from stream_maas.errors import (
     BadOutputError,
+    ExpiredError,
     InvalidInputError,
     ModelError,
     RedactionError,
     RequestError,
     TooLargeError,
 )
-from stream_maas.inference import Catalog, Model, Output, Row
+from stream_maas.inference import Cancellation, Catalog, Model, Output, Row
 from stream_maas.privacy import Redactor
 from stream_maas.records import (
     Answered,
@@ -55,10 +56,16 @@ from stream_maas.records import (
 Clock = Callable[[], int]
 """Monotonic nanoseconds; only differences are used."""
 
+Ahead = Callable[[Model], int]
+"""Microseconds of calls that wait for a model before a new one, at least."""
+
 _encode = msgspec.json.Encoder().encode
 _NO_TIMINGS = Timings()
 _UNKNOWN = Request(id="", id_source="coordinates", inputs=())
 """Stands for the request of a record that could not be decoded or redacted: nothing is known of it."""
+_ENDED = "parameters.timeout: passed while the model ran"
+_LATE = "parameters.timeout: passed before the answer was built"
+_HOPELESS = "parameters.timeout: shorter than the model and the calls before it need"
 _LOOPED = "headers.ce_type: an answer of this service is not a request"
 
 
@@ -79,7 +86,7 @@ class Item:
     """One record on its way. Mutable, but it never leaves the chunk that made it."""
 
     __slots__ = (
-        "batch", "deadline_us", "error", "id_source", "infer_us", "key", "looped", "model",
+        "batch", "call", "deadline_us", "error", "id_source", "infer_us", "key", "looped", "model",
         "output", "output_digest", "record", "redact_us", "redacted", "request", "request_id", "row", "subject_ref",
         "timings",
     )  # fmt: skip
@@ -101,17 +108,33 @@ class Item:
         self.output_digest: str | None = None
         self.error: RequestError | None = None
         self.batch: BatchPosition | None = None
+        self.call: Batch | None = None
+        """The model call that answers it."""
         self.redact_us = 0
         self.infer_us = 0
         self.timings = _NO_TIMINGS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Rows for one model call."""
 
     model: Model
     items: Sequence[Item]
+
+    @property
+    def deadline_us(self) -> int | None:
+        """Epoch microseconds after which nobody wants any of its answers; None when somebody always will."""
+        deadlines = [item.deadline_us for item in self.items]
+        return max(deadline for deadline in deadlines if deadline is not None) if None not in deadlines else None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a model call gave: one item per row, and its duration."""
+
+    outputs: Sequence[Output | RequestError]
+    infer_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +146,7 @@ class Moment:
     """Epoch microseconds."""
     started_ns: int
     """`clock` at the same moment."""
+    ahead_us: Ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +158,9 @@ class Plan:
     moment: Moment
     stages_us: dict[str, int]
 
-    @property
-    def needs_executor(self) -> bool:
-        """Whether a row of it waits for a model that is not tiny."""
-        return any(item.error is None and item.model is not None and not item.model.tiny for item in self.items)
+    def calls(self) -> set[Batch]:
+        """The model calls that answer its items, also those that are shared with other parts."""
+        return {item.call for item in self.items if item.call is not None}
 
     def split(self, sizes: Sequence[int]) -> list[Plan]:
         """The same items in consecutive parts of `sizes` records, to be finished one by one.
@@ -168,13 +191,25 @@ def serve(records: Sequence[KafkaRecord], *, lane: str, now_us: int, clock: Cloc
     return finish(plan, clock=clock, service=service)
 
 
-def prepare(records: Sequence[KafkaRecord], *, lane: str, now_us: int, clock: Clock, service: Service) -> Plan:
+def _nothing_ahead(model: Model) -> int:
+    return 0
+
+
+def prepare(
+    records: Sequence[KafkaRecord],
+    *,
+    lane: str,
+    now_us: int,
+    clock: Clock,
+    service: Service,
+    ahead_us: Ahead = _nothing_ahead,
+) -> Plan:
     """Everything up to the model call. `records`: of one or several partitions, each in offset order.
 
     Each step goes over the whole chunk before the next one starts: its code and data stay in the processor's
     cache, which makes the four steps a fifth cheaper than going record by record.
     """
-    moment = Moment(lane, now_us, clock())
+    moment = Moment(lane, now_us, clock(), ahead_us)
     items = [Item(record) for record in records]
     stages_us: dict[str, int] = {}
     for name, step in (("decode", _decode), ("redact", _redact), ("admit", _admit), ("validate", _validate)):
@@ -195,15 +230,30 @@ def prepare(records: Sequence[KafkaRecord], *, lane: str, now_us: int, clock: Cl
 
 
 def infer(batch: Batch, clock: Clock) -> None:
-    """One model call for one batch; a row that fails carries its own error afterwards. Safe in a thread."""
+    """One model call for one batch; a row that fails carries its own error afterwards."""
+    settle(batch, call(batch, clock))
+
+
+def call(batch: Batch, clock: Clock, cancellation: Cancellation | None = None) -> Outcome:
+    """The model call alone. Changes no item, so it may run in a thread whose outcome nobody waits for any more."""
     started_ns = clock()
+    outputs: Sequence[Output | RequestError]
     try:
-        outputs = batch.model.run([item.row for item in batch.items if item.row is not None])
+        outputs = batch.model.run([item.row for item in batch.items if item.row is not None], cancellation)
     except Exception as error:  # noqa: BLE001 - a model must never take the chunk with it
         outputs = [ModelError(f"model: failed with {type(error).__name__}")] * len(batch.items)
-    infer_us = (clock() - started_ns) // 1000
-    for item, output in zip(batch.items, outputs, strict=True):
-        item.infer_us = infer_us
+    return Outcome(outputs, (clock() - started_ns) // 1000)
+
+
+def ended(batch: Batch, infer_us: int) -> Outcome:
+    """The outcome of a call that was given up after `infer_us`, because the last deadline of its rows passed."""
+    return Outcome([ExpiredError(_ENDED)] * len(batch.items), infer_us)
+
+
+def settle(batch: Batch, outcome: Outcome) -> None:
+    """Give every item of a batch its part of the outcome."""
+    for item, output in zip(batch.items, outcome.outputs, strict=True):
+        item.infer_us = outcome.infer_us
         if isinstance(output, RequestError):
             item.error = output
         else:
@@ -219,6 +269,8 @@ def finish(plan: Plan, *, clock: Clock, service: Service) -> Answered:
     for item in plan.items:
         waited_us = max(0, moment.now_us - item.record.timestamp * 1000)
         item.timings = Timings(waited_us, item.redact_us, item.infer_us, waited_us + elapsed_us)
+        if item.deadline_us is not None and item.error is None and written_us > item.deadline_us:
+            item.error = ExpiredError(_LATE)
     results = [result for item in plan.items if (result := _result(item, service)) is not None]
     decisions = [_decision(item, moment.lane, service) for item in plan.items]
     audit_headers = wire.audit_headers()
@@ -305,6 +357,9 @@ def _validate(item: Item, moment: Moment, clock: Clock, service: Service) -> Non
         raise
     except Exception as error:
         raise ModelError(f"model: preparing the row failed with {type(error).__name__}") from error
+    if item.deadline_us is not None:
+        # Who cannot be served in time shall not take the time of those who can.
+        check_deadline(item.deadline_us, moment.now_us + moment.ahead_us(model) + model.least_us(item.row), _HOPELESS)
 
 
 def _redact_identity(item: Item, service: Service) -> None:
@@ -329,11 +384,13 @@ def _batch(model: Model, members: Sequence[Item]) -> list[Batch]:
     batches = []
     for number, indexes in enumerate(model.plan(rows)):
         chosen = [members[index] for index in indexes]
+        batch = Batch(model, chosen)
         first = chosen[0].record
         batch_id = f"{wire.coordinates_id(first.topic, first.partition, first.offset)}/{number}"
         for index, item in enumerate(chosen):
             item.batch = BatchPosition(batch_id, len(chosen), index)
-        batches.append(Batch(model, chosen))
+            item.call = batch
+        batches.append(batch)
     return batches
 
 

@@ -33,7 +33,7 @@ SHORT_NAMES = {
 _SUFFIX_UNITS = {
     "_ms": "milliseconds", "_us": "microseconds", "_bytes": "bytes", "_count": "count", "_ratio": "ratio",
     "_records": "records", "_threads": "threads", "_rows": "rows", "_chunks": "chunks", "_chars": "characters",
-    "_partitions": "partitions",
+    "_partitions": "partitions", "_calls": "calls",
 }  # fmt: skip
 
 

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from stream_maas.inference.catalog import Catalog, check
     from stream_maas.inference.config import RuntimeConfig
     from stream_maas.inference.model import Model
+    from stream_maas.inference.session import Cancellation
     from stream_maas.inference.train import train_model
 
 __all__ = [
     "Bundle",
+    "Cancellation",
     "Catalog",
     "Model",
     "Output",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 _MODULES = {
     "Bundle": "bundle",
+    "Cancellation": "session",
     "Catalog": "catalog",
     "Model": "model",
     "Output": "adapter",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from stream_maas.errors import BundleError, UnknownModelError
@@ -17,10 +18,29 @@ PACKAGED = Path(__file__).parent.parent / "models"
 DEFAULT_BUNDLE = PACKAGED / "sentiment-lite"
 
 
+Meter = Callable[[], tuple[int, int]]
+"""(monotonic nanoseconds, bytes of resident memory): what loading costs is measured by whoever may look at both."""
+Fingerprint = tuple[tuple[str, int, int, int], ...]
+"""Path, size, modification time and inode of every file of a bundle: whether it has to be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One bundle folder as it was read, and what it cost."""
+
+    model: Model
+    fingerprint: Fingerprint
+    load_us: int
+    memory_bytes: int
+    """Growth of resident memory while it was loaded; an estimate."""
+
+
 class Catalog:
     """The loaded models. Unchanged for its lifetime: a swap builds another catalog beside it."""
 
-    def __init__(self, models: tuple[Model, ...], failures: Mapping[str, str], config: RuntimeConfig) -> None:
+    def __init__(self, loaded: Mapping[Path, Loaded], failures: Mapping[str, str], config: RuntimeConfig) -> None:
+        self.loaded = loaded
+        models = tuple(each.model for each in loaded.values())
         self.models = models
         self.failures: Mapping[str, str] = failures
         """Path -> why it does not serve. For logs and readiness; clients only see `unknown_model`."""
@@ -33,26 +53,34 @@ class Catalog:
         self._default = config.default_model or only
 
     @classmethod
-    def load(cls, config: RuntimeConfig) -> Catalog:
+    def load(cls, config: RuntimeConfig, *, previous: Catalog | None = None, meter: Meter | None = None) -> Catalog:
         """Load `config.models`: bundles, or folders of bundles; empty means the packaged sentiment-lite.
 
-        A bundle that fails leaves the others serving. Raises `BundleError` when nothing at all could be loaded.
+        A bundle that fails leaves the others serving. With `previous`, bundles whose files did not change are taken
+        over as they are, and a bundle that cannot be loaded any more goes on serving as it was last read, as long as
+        its folder is there. Raises `BundleError` when nothing at all could be loaded.
         """
-        models: dict[tuple[str, str], Model] = {}
+        before = previous.loaded if previous is not None else {}
+        loaded: dict[Path, Loaded] = {}
         failures: dict[str, str] = {}
         for directory in _directories(config.models, failures):
+            known = before.get(directory)
             try:
-                bundle = load_bundle(directory, config.licences)
-                model = open_model(bundle, config)
+                unchanged = known is not None and known.fingerprint == fingerprint(directory)
+                fresh = known if known is not None and unchanged else _load(directory, config, meter)
             except BundleError as error:
                 failures[str(directory)] = str(error)
+                if known is None:
+                    continue
+                fresh = known
+            twin = next((path for path, each in loaded.items() if _same_name(each.model, fresh.model)), None)
+            if twin is not None:
+                failures[str(directory)] = f"{directory}: same name and version as {twin}"
                 continue
-            twin = models.setdefault((model.ref.name, model.ref.version), model)
-            if twin is not model:
-                failures[str(directory)] = f"{directory}: same name and version as {twin.bundle.directory}"
-        if not models:
+            loaded[directory] = fresh
+        if not loaded:
             raise BundleError("no model could be loaded: " + "; ".join(failures.values()))
-        return cls(tuple(models.values()), failures, config)
+        return cls(loaded, failures, config)
 
     def resolve(self, name: str | None, version: str | None) -> Model:
         """The model that answers. No name: the default or only one. No version: the newest.
@@ -67,6 +95,44 @@ class Catalog:
             field = "model_version" if version and wanted in self._by_name else "model_name"
             raise UnknownModelError(f"{field}: this model is not loaded")
         return model
+
+
+def fingerprints(config: RuntimeConfig) -> dict[Path, Fingerprint]:
+    """What stands in the configured bundle folders now, without opening a file. A bundle that vanishes meanwhile has
+    an empty fingerprint."""
+    found = {}
+    for directory in _directories(config.models, {}):
+        try:
+            found[directory] = fingerprint(directory)
+        except BundleError:
+            found[directory] = ()
+    return found
+
+
+def fingerprint(directory: Path) -> Fingerprint:
+    """The files of one bundle folder. Raises `BundleError` when it cannot be read."""
+    try:
+        states = [(path, path.stat()) for path in sorted(directory.rglob("*"))]
+    except OSError as error:
+        raise BundleError(f"{directory}: cannot be read ({type(error).__name__})") from error
+    return tuple((str(path), state.st_size, state.st_mtime_ns, state.st_ino) for path, state in states)
+
+
+def _load(directory: Path, config: RuntimeConfig, meter: Meter | None) -> Loaded:
+    """Read, check, open and try one bundle. Raises `BundleError`, also when its files changed meanwhile: what was
+    hashed and what was opened have to be the same."""
+    before = fingerprint(directory)
+    started_ns, resident_bytes = meter() if meter is not None else (0, 0)
+    clock = (lambda: meter()[0]) if meter is not None else None
+    model = open_model(load_bundle(directory, config.licences), config, clock)
+    ended_ns, grown_bytes = meter() if meter is not None else (0, 0)
+    if fingerprint(directory) != before:
+        raise BundleError(f"{directory}: changed while it was loaded")
+    return Loaded(model, before, (ended_ns - started_ns) // 1000, max(0, grown_bytes - resident_bytes))
+
+
+def _same_name(one: Model, other: Model) -> bool:
+    return (one.ref.name, one.ref.version) == (other.ref.name, other.ref.version)
 
 
 def check(directory: Path, config: RuntimeConfig | None = None) -> list[str]:

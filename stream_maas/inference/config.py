@@ -19,8 +19,13 @@ class RuntimeConfig:
     intra_op_threads: int = field(
         default=1, metadata={"help": "threads inside one call; more than 1 gains little and spins"}
     )
-    executor_threads: int = field(
-        default=2, metadata={"help": "concurrent calls of models that are not tiny, per lane"}
+    executor_threads: int = field(default=2, metadata={"help": "concurrent calls of each model that is not tiny"})
+    queue_calls: int = field(
+        default=64, metadata={"help": "calls of one model that may wait for its threads; further records wait in Kafka"}
+    )
+    reload_ms: int = field(
+        default=2000,
+        metadata={"help": "how often bundle folders are looked at for changes; 0 means only on SIGHUP"},
     )
     licences: tuple[str, ...] = field(
         default=("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "ISC", "MPL-2.0"),

@@ -6,14 +6,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
 
 from stream_maas import pipeline
+from stream_maas.worker.calls import ModelCalls
 from stream_maas.worker.publisher import Publisher
+from stream_maas.worker.swap import Serving
 from stream_maas.worker.transport import Chunk
 
 
@@ -22,23 +23,23 @@ class LaneAgent:
 
     Small chunks that wait at the same time go through the pipeline together, because a pass costs as much as a dozen
     records. Models that are tiny run on the event loop: a hop to a thread would cost more than their call. All others
-    run in `executor`, where ONNX Runtime releases the GIL, and only the chunks that need them wait.
+    run in threads of their own (`calls`), where ONNX Runtime releases the GIL, and only the chunks that need them wait.
     """
 
     def __init__(
         self,
         *,
         lane: str,
-        service: pipeline.Service,
+        serving: Serving,
         publisher: Publisher,
-        executor: Executor,
+        calls: ModelCalls,
         max_records: int,
         on_bug: Callable[[Exception], None],
     ) -> None:
         self._lane = lane
-        self._service = service
+        self._serving = serving
         self._publisher = publisher
-        self._executor = executor
+        self._calls = calls
         self._max_records = max_records
         self._on_bug = on_bug
         self._waiting: deque[Chunk] = deque()
@@ -72,19 +73,19 @@ class LaneAgent:
         clock = time.perf_counter_ns
         records = [record for chunk in chunks for record in chunk.records]
         plan = pipeline.prepare(
-            records, lane=self._lane, now_us=time.time_ns() // 1000, clock=clock, service=self._service
+            records,
+            lane=self._lane,
+            now_us=time.time_ns() // 1000,
+            clock=clock,
+            service=self._serving.service,
+            ahead_us=self._calls.ahead_us,
         )
-        loop = asyncio.get_running_loop()
-        running = [
-            loop.run_in_executor(self._executor, pipeline.infer, batch, clock)
-            for batch in plan.batches
-            if not batch.model.tiny
-        ]
+        running = {batch: asyncio.create_task(self._calls.run(batch)) for batch in plan.batches if not batch.model.tiny}
         for batch in plan.batches:
             if batch.model.tiny:
                 pipeline.infer(batch, clock)
         for chunk, part in zip(chunks, plan.split([len(chunk.records) for chunk in chunks]), strict=True):
-            needed = running if part.needs_executor else []
+            needed = [running[batch] for batch in part.calls() if batch in running] if running else []
             previous = self._tails.get(chunk.tp)
             if not needed and previous is None:
                 self._publish(chunk, part)
@@ -97,7 +98,7 @@ class LaneAgent:
         self,
         chunk: Chunk,
         part: pipeline.Plan,
-        needed: Sequence[asyncio.Future[None]],
+        needed: Sequence[asyncio.Task[None]],
         previous: asyncio.Task[None] | None,
     ) -> None:
         """After the model calls that the chunk needs and after the chunk before it in its partition."""
@@ -108,7 +109,7 @@ class LaneAgent:
         self._publish(chunk, part)
 
     def _publish(self, chunk: Chunk, part: pipeline.Plan) -> None:
-        self._publisher.publish(chunk, pipeline.finish(part, clock=time.perf_counter_ns, service=self._service))
+        self._publisher.publish(chunk, pipeline.finish(part, clock=time.perf_counter_ns, service=self._serving.service))
 
     def _forget(self, tp: TopicPartition, task: asyncio.Task[None]) -> None:
         if self._tails.get(tp) is task:

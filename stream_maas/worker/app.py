@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
@@ -22,10 +22,12 @@ from stream_maas.records import Answered, Writer
 from stream_maas.settings import Settings
 from stream_maas.worker import logs
 from stream_maas.worker.agents import LaneAgent
+from stream_maas.worker.calls import ModelCalls
 from stream_maas.worker.health import Health
 from stream_maas.worker.metrics import Metrics
 from stream_maas.worker.publisher import OutputTopics, PlainPublisher, Publisher, TransactionalPublisher
 from stream_maas.worker.shell import Ready, Shell, chunk_app, run_to_exit
+from stream_maas.worker.swap import Serving, meter, tell_changes
 from stream_maas.worker.transport import Chunk, ChunkApp
 from stream_maas.worker.web import ProbeServer
 
@@ -44,7 +46,9 @@ class Worker:
         self._lanes: dict[str, str] = {
             topics.requests(settings.topics.prefix, lane): lane or "default" for lane in ("", *settings.topics.lanes)
         }
-        self._executors: list[ThreadPoolExecutor] = []
+        inference = settings.inference
+        self._calls = ModelCalls(threads=inference.executor_threads, waiting=inference.queue_calls)
+        self._watching: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Start, serve until SIGTERM, SIGINT or a fatal error, stop cleanly. Raises `ServiceError` before serving."""
@@ -86,15 +90,9 @@ class Worker:
             redact=redactor.redact_line,
         )
         self._health.done("redactor")
-        catalog = Catalog.load(settings.inference)
-        for path, reason in catalog.failures.items():
-            log.error("model bundle not loaded", bundle=path, reason=reason)
-        for model in catalog.models:
-            model.warm_up()
-            log.info("model loaded", model=model.ref.name, version=model.ref.version, digest=model.ref.digest[:12])
+        catalog = Catalog.load(settings.inference, meter=meter)
+        tell_changes(None, catalog)
         _calm_collector()
-        self._metrics.models.labels("loaded").set(len(catalog.models))
-        self._metrics.models.labels("failed").set(len(catalog.failures))
         self._health.done("models")
         return pipeline.Service(
             redactor=redactor,
@@ -146,16 +144,17 @@ class Worker:
 
     async def _start_app(self, service: pipeline.Service, publisher: Publisher) -> None:
         app = create_app(self._settings, stable_offsets=publisher.mode == "exactly-once", on_fenced=self._on_fatal)
+        serving = Serving(service, self._settings.inference, self._metrics)
+        self._on_swap(service.catalog)
+        self._watching = asyncio.create_task(serving.keep_watch(self._on_swap), name="watch bundles")
+        self._watching.add_done_callback(self._watch_ended)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, serving.ask)
         for topic, lane in self._lanes.items():
-            # One executor per lane: slow models of one lane never hold the threads that another one needs.
-            threads = self._settings.inference.executor_threads
-            executor = ThreadPoolExecutor(threads, thread_name_prefix=f"infer-{lane}")
-            self._executors.append(executor)
             agent = LaneAgent(
                 lane=lane,
-                service=service,
+                serving=serving,
                 publisher=publisher,
-                executor=executor,
+                calls=self._calls,
                 max_records=self._settings.worker.chunk_max_records,
                 on_bug=self._on_bug,
             )
@@ -190,6 +189,15 @@ class Worker:
             log.info("ready", instance=self._settings.worker.instance, delivery=publisher.mode)
         await self._shell.stopping.wait()
 
+    def _on_swap(self, catalog: Catalog) -> None:
+        self._metrics.serves(catalog)
+        self._health.not_loaded = dict(catalog.failures)
+        self._calls.keep(catalog.models)
+
+    def _watch_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("bundles are no longer watched for changes", reason=type(error).__name__)
+
     def _on_commit(
         self,
         chunks: Sequence[tuple[Chunk, Answered]],
@@ -208,6 +216,8 @@ class Worker:
             return
         consumer = self._shell.consumer()
         self._metrics.in_flight.set(consumer.unfinished_count)
+        for name, count in self._calls.waiting_count().items():
+            self._metrics.model_calls.labels(name).set(count)
         now_ms = time.time_ns() // 1_000_000
         lags = {tp: consumer.behind(tp, entry.committed_offset) for tp, entry in self._health.progress.items()}
         self._health.observed(lags, time.monotonic())
@@ -235,8 +245,9 @@ class Worker:
                 await publisher.stop(commit=not self._health.fatal)
 
         await self._shell.shut_down(finish)
-        for executor in self._executors:
-            executor.shutdown(wait=False, cancel_futures=True)
+        if self._watching is not None:
+            self._watching.cancel()
+        self._calls.shut_down()
         if web is not None:
             with contextlib.suppress(Exception):
                 await web.stop()

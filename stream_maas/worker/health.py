@@ -27,6 +27,8 @@ class Health:
     waiting_for: set[str] = field(default_factory=lambda: {"broker", "models", "redactor", "topics", "assignment"})
     """Names of what readiness still waits for."""
     fatal: str = ""
+    not_loaded: dict[str, str] = field(default_factory=dict)
+    """Bundle folder -> why its model does not serve. The others do, so the worker is ready all the same."""
     progress: dict[TopicPartition, Progress] = field(default_factory=dict)
     last_progress_s: float = 0.0
     behind_since_s: float | None = None
@@ -55,11 +57,13 @@ class Health:
         self.behind_since_s = (self.behind_since_s or now_s) if behind else None
 
     def ready(self) -> tuple[bool, str]:
-        """(ready, reason when not)."""
+        """(ready, reason when not, or which bundles are missing)."""
         if self.fatal:
             return False, self.fatal
         if self.waiting_for:
             return False, "waiting for " + ", ".join(sorted(self.waiting_for))
+        if self.not_loaded:
+            return True, "ready, but not loaded: " + "; ".join(self.not_loaded.values())
         return True, "ready"
 
     def live(self, now_s: float) -> tuple[bool, str]:

@@ -8,6 +8,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import HistogramMetricFamily
 
+from stream_maas.inference import Catalog
 from stream_maas.records import Answered
 
 LATENCY_BOUNDS_S = (
@@ -104,6 +105,33 @@ class Metrics:
             ["topic", "partition"], registry=registry,
         )  # fmt: skip
         self.models = Gauge("stream_maas_models", "Bundles by state", ["state"], registry=registry)
+        self.model_load = Gauge(
+            "stream_maas_model_load_seconds", "Reading, checking and trying a bundle took so long",
+            ["model", "version"], registry=registry,
+        )  # fmt: skip
+        self.model_memory = Gauge(
+            "stream_maas_model_memory_bytes", "Growth of resident memory while a model was loaded",
+            ["model", "version"], registry=registry,
+        )  # fmt: skip
+        self.model_calls = Gauge(
+            "stream_maas_model_calls", "Calls of a model that is not tiny, queued or running", ["model"],
+            registry=registry,
+        )  # fmt: skip
+        self.reloads = Counter(
+            "stream_maas_model_reloads_total", "Changes of bundles that were taken up; failed: one could not be",
+            ["outcome"], registry=registry,
+        )  # fmt: skip
+
+    def serves(self, catalog: Catalog) -> None:
+        """From now on these models are served."""
+        self.models.labels("loaded").set(len(catalog.models))
+        self.models.labels("failed").set(len(catalog.failures))
+        for gauge in (self.model_load, self.model_memory, self.model_calls):
+            gauge.clear()
+        for loaded in catalog.loaded.values():
+            ref = loaded.model.ref
+            self.model_load.labels(ref.name, ref.version).set(loaded.load_us / 1e6)
+            self.model_memory.labels(ref.name, ref.version).set(loaded.memory_bytes)
 
     def committed(self, lane: str, answered: Answered) -> None:
         """Count one chunk. Called after its commit only, so an aborted chunk is never counted twice."""

@@ -6,7 +6,6 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +19,9 @@ from stream_maas.inference.config import RuntimeConfig
 from stream_maas.privacy import Redactor
 from stream_maas.records import Answered, InputRecord, Writer
 from stream_maas.worker.agents import LaneAgent
+from stream_maas.worker.calls import ModelCalls
+from stream_maas.worker.metrics import Metrics
+from stream_maas.worker.swap import Serving
 from stream_maas.worker.transport import Chunk
 
 GOOD = json.dumps({"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["fine"]}]}).encode()
@@ -74,18 +76,19 @@ def service() -> pipeline.Service:
 
 
 @pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as threads:
-        yield threads
+def calls() -> Iterator[ModelCalls]:
+    calls = ModelCalls(threads=1, waiting=4)
+    yield calls
+    calls.shut_down()
 
 
 async def published_by(
-    agent_chunks: list[Chunk], service: pipeline.Service, executor: ThreadPoolExecutor, *, max_records: int = 8
+    agent_chunks: list[Chunk], service: pipeline.Service, calls: ModelCalls, *, max_records: int = 8
 ) -> tuple[Published, asyncio.Task[None]]:
     published = Published()
     bugs: list[Exception] = []
     agent = LaneAgent(
-        lane="default", service=service, publisher=published, executor=executor,  # type: ignore[arg-type]
+        lane="default", serving=Serving(service, RuntimeConfig(), Metrics()), publisher=published, calls=calls,  # type: ignore[arg-type]
         max_records=max_records, on_bug=bugs.append,
     )  # fmt: skip
     running = asyncio.create_task(agent.run(Stream(agent_chunks)))
@@ -96,13 +99,20 @@ async def published_by(
 
 
 async def test_a_chunk_waits_for_the_one_before_it_and_for_no_other(
-    service: pipeline.Service, executor: ThreadPoolExecutor
+    service: pipeline.Service, calls: ModelCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.catalog.models[0].tiny = False
     gate = threading.Event()
-    executor.submit(gate.wait)
+    model = service.catalog.models[0]
+    run = model.run
+
+    def run_behind_the_gate(*arguments: Any) -> Any:
+        gate.wait()
+        return run(*arguments)
+
+    model.tiny = False
+    monkeypatch.setattr(model, "run", run_behind_the_gate)
     chunks = [chunk(0, 0, [GOOD]), chunk(0, 1, [BAD]), chunk(1, 0, [BAD])]
-    published, running = await published_by(chunks, service, executor)
+    published, running = await published_by(chunks, service, calls)
     assert published.places == [(1, 0)]
     gate.set()
     async with asyncio.timeout(30):
@@ -113,24 +123,24 @@ async def test_a_chunk_waits_for_the_one_before_it_and_for_no_other(
     running.cancel()
 
 
-async def test_small_chunks_share_a_model_call(service: pipeline.Service, executor: ThreadPoolExecutor) -> None:
+async def test_small_chunks_share_a_model_call(service: pipeline.Service, calls: ModelCalls) -> None:
     chunks = [chunk(0, 0, [GOOD]), chunk(1, 0, [GOOD, BAD]), chunk(2, 0, [GOOD])]
-    published, running = await published_by(chunks, service, executor)
+    published, running = await published_by(chunks, service, calls)
     assert published.places == [(0, 0), (1, 0), (2, 0)]
     assert [size for _, answered in published for size in answered.batch_sizes] == [3]
     assert [len(answered.audits) for _, answered in published] == [1, 2, 1]
     running.cancel()
 
 
-async def test_a_pass_is_bounded(service: pipeline.Service, executor: ThreadPoolExecutor) -> None:
+async def test_a_pass_is_bounded(service: pipeline.Service, calls: ModelCalls) -> None:
     chunks = [chunk(partition, 0, [GOOD] * 3) for partition in range(4)]
-    published, running = await published_by(chunks, service, executor, max_records=6)
+    published, running = await published_by(chunks, service, calls, max_records=6)
     assert [size for _, answered in published for size in answered.batch_sizes] == [6, 6]
     running.cancel()
 
 
 async def test_a_defect_of_ours_is_reported_and_loses_nothing_silently(
-    service: pipeline.Service, executor: ThreadPoolExecutor
+    service: pipeline.Service, calls: ModelCalls
 ) -> None:
     bugs: list[Exception] = []
 
@@ -139,7 +149,7 @@ async def test_a_defect_of_ours_is_reported_and_loses_nothing_silently(
             raise RuntimeError("defect")
 
     agent = LaneAgent(
-        lane="default", service=service, publisher=Broken(), executor=executor,  # type: ignore[arg-type]
+        lane="default", serving=Serving(service, RuntimeConfig(), Metrics()), publisher=Broken(), calls=calls,  # type: ignore[arg-type]
         max_records=8, on_bug=bugs.append,
     )  # fmt: skip
     running = asyncio.create_task(agent.run(Stream([chunk(0, 0, [GOOD])])))
