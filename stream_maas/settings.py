@@ -21,6 +21,7 @@ from typing import Any, Literal
 from stream_maas.admission import Limits
 from stream_maas.errors import SettingsError
 from stream_maas.inference.config import RuntimeConfig
+from stream_maas.ledger.config import LedgerConfig
 from stream_maas.privacy.config import RedactionConfig
 
 ENV_PREFIX = "STREAM_MAAS_"
@@ -168,6 +169,7 @@ class Settings:
     privacy: RedactionConfig = RedactionConfig()
     inference: RuntimeConfig = RuntimeConfig()
     dashboard: DashboardConfig = DashboardConfig()
+    ledger: LedgerConfig = LedgerConfig()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -245,6 +247,13 @@ def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
     base = environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says that a relative path is to be ignored.
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "stream_maas"
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where what must outlive a restart goes: `stream_maas` in the XDG state folder of this user (not created)."""
+    environ = os.environ if environ is None else environ
+    base = environ.get("XDG_STATE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "state") / "stream_maas"
 
 
 def _env_names(section: str, name: str) -> list[str]:

@@ -23,7 +23,7 @@ _DAY_MS = 24 * _HOUR_MS
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LEGAL_LANE = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
-Role = Literal["client", "worker", "sealer", "monitor", "dashboard", "auditor", "operator"]
+Role = Literal["client", "worker", "sealer", "witness", "monitor", "dashboard", "auditor", "operator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,11 @@ def audit_checkpoints(prefix: str) -> str:
     return f"{prefix}.audit.checkpoints"
 
 
+def audit_cosignatures(prefix: str) -> str:
+    """The topic with checkpoints that a witness has cosigned."""
+    return f"{prefix}.audit.cosignatures"
+
+
 def dead_letters(prefix: str) -> str:
     """The topic with redacted copies of records that an operator may want to see."""
     return f"{prefix}.dead-letters"
@@ -171,7 +176,7 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="requests",
             retention_ms=FOR_EVER,
             written_by=("worker",),
-            read_by=("sealer", "monitor", "dashboard", "auditor"),
+            read_by=("sealer", "witness", "monitor", "dashboard", "auditor"),
         ),
         TopicSpec(
             name=audit_checkpoints(prefix),
@@ -182,6 +187,17 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="one",
             retention_ms=FOR_EVER,
             written_by=("sealer",),
+            read_by=("sealer", "witness", "dashboard", "auditor"),
+        ),
+        TopicSpec(
+            name=audit_cosignatures(prefix),
+            description="Checkpoints that a witness found consistent with all earlier ones, with its cosignature.",
+            key="log origin",
+            value="C2SP checkpoint (signed note) with cosignatures",
+            schema=(),
+            partitions="one",
+            retention_ms=FOR_EVER,
+            written_by=("witness",),
             read_by=("dashboard", "auditor"),
         ),
         TopicSpec(

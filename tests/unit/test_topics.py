@@ -38,6 +38,7 @@ def test_names_and_keeping() -> None:
         "maas.results": ("requests", "delete", 7 * day),
         "maas.audit": ("requests", "delete", -1),
         "maas.audit.checkpoints": ("one", "delete", -1),
+        "maas.audit.cosignatures": ("one", "delete", -1),
         "maas.dead-letters": ("requests", "delete", 14 * day),
         "maas.alerts": ("one", "delete", 28 * day),
         "maas.alert-commands": ("one", "delete", 90 * day),

@@ -13,7 +13,7 @@ Three things make "until the end" harder than it sounds (KIP-98):
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -40,6 +40,7 @@ async def read(
     last: int | None = None,
     until_end: bool = False,
     waiting: Callable[[int], None] | None = None,
+    only: Collection[int] | None = None,
 ) -> AsyncGenerator[KafkaRecord, None]:
     """Yield the committed records of `topic` (its full name) in offset order within each partition.
 
@@ -47,14 +48,15 @@ async def read(
     partition (transaction markers take up offsets as well), `offsets` (partition -> first offset) goes before all.
     With `until_end` the iteration stops at what the log held when it started, however much is appended meanwhile;
     without, it goes on for ever. `waiting(partitions)` is called when nothing came for a while although that many
-    partitions have not been read to their end: an open transaction holds them back.
+    partitions have not been read to their end: an open transaction holds them back. `only`: these partitions.
 
     Raises `TopicsError` for a topic that does not exist or an offset that is not in the log, `BrokerError` when the
     cluster cannot be read.
     """
     chunks = read_chunks(
-        kafka, topic, from_beginning=from_beginning, offsets=offsets, last=last, until_end=until_end, waiting=waiting
-    )
+        kafka, topic, from_beginning=from_beginning, offsets=offsets, last=last, until_end=until_end, waiting=waiting,
+        only=only,
+    )  # fmt: skip
     async with aclosing(chunks):
         async for chunk in chunks:
             for record in chunk:
@@ -70,9 +72,10 @@ async def read_chunks(
     last: int | None = None,
     until_end: bool = False,
     waiting: Callable[[int], None] | None = None,
+    only: Collection[int] | None = None,
 ) -> AsyncGenerator[Sequence[KafkaRecord], None]:
     """Like `read`, a fetched chunk of one partition at a time (never empty)."""
-    partitions = (await partitions_of(kafka, topic))[topic]
+    partitions = [tp for tp in (await partitions_of(kafka, topic))[topic] if only is None or tp.partition in only]
     # A position that is not in the log is an error: jumping anywhere else would hide that records are missing.
     options = {"fetch_max_wait_ms": _FETCH_MAX_WAIT_MS, "partition_fetch_bytes": _PARTITION_FETCH_BYTES}
     async with reader(kafka, when_lost="none", **options) as consumer, _errors_named(kafka):
