@@ -80,7 +80,7 @@ class ChainCheck:
         else:
             self._broken(index, chain, session.counter, leaf)
         if link.type in _SIGNED:
-            self._signed(index, chain, link)
+            self._signed(index, chain, link, accepted=chain.head == leaf.hex())
 
     def _begin(self, index: int, link: AuditLink, counter: int, prev: str | None) -> _Chain:
         writer, after = link.data.writer, link.data.after
@@ -124,7 +124,7 @@ class ChainCheck:
             self._report("chain", chain.index, f"event {index} of the same session does not follow from it")
         chain.next, chain.head, chain.index = counter + 1, leaf.hex(), index
 
-    def _signed(self, index: int, chain: _Chain, link: AuditLink) -> None:
+    def _signed(self, index: int, chain: _Chain, link: AuditLink, *, accepted: bool) -> None:
         data, session = link.data, link.data.writer.session if link.data.writer else None
         assert session is not None
         signature = decode_base64(data.signature or "") or b""
@@ -134,7 +134,7 @@ class ChainCheck:
         if any(key.verify(signature, text) for key in keys):
             chain.signed = True
             chain.attested = max(chain.attested, session.counter + 1)
-            if session.counter + 1 < chain.next:
+            if not accepted:
                 self._report("heartbeat", index, "its writer signed this place, but another event stands there")
         elif keys or not self._joins:
             self._report("heartbeat", index, "a signature of its writer that does not fit its place in the chain")
