@@ -13,6 +13,7 @@ import typer
 
 from stream_maas import __version__
 from stream_maas.cli import (
+    audit,
     broker,
     dashboard,
     demo,
@@ -21,6 +22,7 @@ from stream_maas.cli import (
     models,
     privacy,
     schemas,
+    sealer,
     send,
     tail,
     topics,
@@ -44,13 +46,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-_START, _USE, _CHECK = "Start here", "Run and use", "Look and check"
+_START, _USE, _AUDIT, _CHECK = "Start here", "Run and use", "Prove and replay", "Look and check"
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     _START: {"demo": demo.demo, "broker": broker.broker},
     _USE: {
         "topics create": topics.create,
         "topics check": topics.check,
         "worker": worker.worker,
+        "sealer": sealer.sealer,
+        "witness": sealer.witness,
         "send": send.send,
         "tail": tail.tail,
         "model list": models.list_models,
@@ -58,6 +62,11 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "model check": models.check,
         "model init": model_init.init,
         "model train": train.train,
+    },
+    _AUDIT: {
+        "audit verify": audit.verify,
+        "audit checkpoint": audit.checkpoint,
+        "audit keygen": audit.keygen,
     },
     _CHECK: {
         "dashboard": dashboard.dashboard,
@@ -67,7 +76,11 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
 }
 """Panel of the help screen -> command line -> what it calls."""
-_GROUPS = {"topics": "Make and check topics.", "model": "List, show, check, begin and train models."}
+_GROUPS = {
+    "topics": "Make and check topics.",
+    "model": "List, show, check, begin and train models.",
+    "audit": "Verify, search, prove and export the audit log.",
+}
 
 
 def _register() -> None:

@@ -91,6 +91,17 @@ def kafka_settings(
     return load_settings(config_file, {"kafka.bootstrap": bootstrap, "topics.prefix": prefix, **(overrides or {})})
 
 
+def assignments(texts: Iterable[str]) -> dict[str, str]:
+    """["worker.web_port=0"] -> {"worker.web_port": "0"}."""
+    values = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            usage_error("--set takes NAME=VALUE, for example --set worker.chunk_max_records=64")
+        values[name.strip()] = value
+    return values
+
+
 class ReaderGoneError(Exception):
     """Whoever reads standard output (`| head`) has seen enough. Typer would make exit code 1 of a BrokenPipeError."""
 

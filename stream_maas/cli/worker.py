@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import typer
@@ -14,6 +14,7 @@ from stream_maas.cli.common import (
     Lanes,
     Output,
     Prefix,
+    assignments,
     exit_with,
     load_settings,
     usage_error,
@@ -85,7 +86,7 @@ def worker(
     settings = load_settings(
         config,
         {
-            **_assignments(more_settings or ()),
+            **assignments(more_settings or ()),
             "kafka.bootstrap": bootstrap,
             "topics.prefix": prefix,
             "topics.lanes": lanes,
@@ -105,14 +106,3 @@ def worker(
         output.print("ready: " + ", ".join(f"{name}={value}" for name, value in facts.items() if name != "status"))
 
     exit_with(run_worker(settings, on_ready=ready))
-
-
-def _assignments(texts: Sequence[str]) -> dict[str, str]:
-    """["worker.web_port=0"] -> {"worker.web_port": "0"}."""
-    values = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator:
-            usage_error("--set takes NAME=VALUE, for example --set worker.chunk_max_records=64")
-        values[name.strip()] = value
-    return values

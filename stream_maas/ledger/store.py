@@ -29,10 +29,7 @@ class LogStore:
     """The files of one log. Reading needs nothing but the folder; writing is the sealer's alone."""
 
     def __init__(self, folder: Path, origin: str) -> None:
-        # The origin is a URL without scheme: its slashes become folders, nothing in it can leave the folder.
-        parts = [quote(part, safe="").replace(".", "%2E") if part in {".", ".."} else quote(part, safe="")
-                 for part in origin.split("/") if part]  # fmt: skip
-        self.folder = folder.joinpath(*parts)
+        self.folder = log_folder(folder, origin)
 
     # Writing ----------------------------------------------------------------------------------------------------------
 
@@ -40,7 +37,7 @@ class LogStore:
         """Store a tile, full or partial. A wider partial tile takes the place of a narrower one."""
         width = len(hashes) // HASH_BYTES
         path = self.folder / tile_path(level, index, width)
-        _replace(path, hashes)
+        replace_file(path, hashes)
         partials = (self.folder / tile_path(level, index)).with_name(f"{index % 1000:03d}.p")
         for other in partials.iterdir() if partials.is_dir() else ():
             if other != path:
@@ -58,13 +55,13 @@ class LogStore:
         part = self._part(segment)
         _write_at(part, position, entries)
         if complete:
-            _replace(self.folder / "index" / index_path(segment), ids.sort_segment(part.read_bytes()))
+            replace_file(self.folder / "index" / index_path(segment), ids.sort_segment(part.read_bytes()))
 
     def write_state(self, state: bytes, checkpoint: str | None, *, segment: int) -> None:
         """Make everything written so far count; `segment` is the growing one of the index. On disk on return."""
         if checkpoint is not None:
-            _replace(self.folder / "checkpoint", checkpoint.encode())
-        _replace(self.folder / "state.json", state, sync=True)
+            replace_file(self.folder / "checkpoint", checkpoint.encode())
+        replace_file(self.folder / "state.json", state, sync=True)
         # Only now: before, a crash would have gone on with the part.
         if segment:
             self._part(segment - 1).unlink(missing_ok=True)
@@ -122,6 +119,13 @@ class LogStore:
             yield full, data[: len(data) // ids.ENTRY_BYTES * ids.ENTRY_BYTES], False
 
 
+def log_folder(folder: Path, origin: str) -> Path:
+    """The folder of one log. The origin is a URL without scheme: its slashes become folders, and nothing in it can
+    lead out of `folder`."""
+    parts = [quote(part, safe="") for part in origin.split("/") if part]
+    return folder.joinpath(*(part.replace(".", "%2E") if part in {".", ".."} else part for part in parts))
+
+
 def block_of(index: int) -> int:
     """The block that holds leaf `index`."""
     return index // BLOCK_EVENTS
@@ -134,7 +138,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _replace(path: Path, data: bytes, *, sync: bool = False) -> None:
+def replace_file(path: Path, data: bytes, *, sync: bool = False) -> None:
     """Write a whole file so that a reader sees the old or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")

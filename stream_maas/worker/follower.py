@@ -97,15 +97,16 @@ class Follower:
         single_owner: bool = False,
         on_ready: Callable[[Ready], None],
         metrics: FollowerMetrics | None = None,
+        group_id: str | None = None,
     ) -> None:
-        """`topics`: full names. The consumer group is `PREFIX-ROLE`. `single_owner`: one process of the group reads
-        everything and the others stand by."""
+        """`topics`: full names. The consumer group is `PREFIX-ROLE` where `group_id` names no other. `single_owner`:
+        one process of the group reads everything and the others stand by."""
         self._settings = settings
         self._role = role
         self._topics = list(topics)
         self._single_owner = single_owner
         self._on_ready = on_ready
-        self.group_id = f"{settings.topics.prefix}-{role}"
+        self.group_id = group_id or f"{settings.topics.prefix}-{role}"
         self.metrics = metrics or FollowerMetrics(role)
         self.health = Health(
             stall_s=settings.worker.stall_ms / 1000, waiting_for={"broker", "topics", "assignment", "state"}

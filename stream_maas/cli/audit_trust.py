@@ -1,0 +1,34 @@
+"""Whom the `audit` commands believe: keys of sealers, witnesses and writers, from options, settings or this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stream_maas.ledger.keys import VerifierKey
+    from stream_maas.settings import Settings
+
+
+def trusted_keys(settings: Settings, given: Sequence[str] | None) -> list[VerifierKey]:
+    """Verifier keys of sealers and witnesses. Raises `LedgerError` for one that cannot be read.
+
+    Without any in options or settings, those that a sealer or witness on this machine made for itself: enough to try
+    things out, and worth nothing against whoever can write to this machine.
+    """
+    from stream_maas.ledger.keyring import load_verifier_keys
+    from stream_maas.worker.sealer import ledger_folder
+    from stream_maas.worker.witness import witness_folder
+
+    sources = list(given or settings.ledger.keys)
+    if not sources:
+        own = (ledger_folder(settings) / "sealer.vkey", witness_folder(settings) / "witness.vkey")
+        sources = [str(path) for path in own if path.exists()]
+    return load_verifier_keys(sources)
+
+
+def trusted_writers(settings: Settings, given: Sequence[str] | None) -> list[VerifierKey]:
+    """Verifier keys of workers; empty: each session's own key is believed. Raises `LedgerError`."""
+    from stream_maas.ledger.keyring import load_verifier_keys
+
+    return load_verifier_keys(given or settings.ledger.writer_keys)
