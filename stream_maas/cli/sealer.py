@@ -62,7 +62,15 @@ def sealer(
             show_default="anchor.jsonl in its folder",
         ),
     ] = None,
-    group: Annotated[str | None, typer.Option("--group", metavar="NAME", hidden=True)] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="Consumer group. One of another group seals the same partitions as well, for a second opinion.",
+            show_default="PREFIX-sealer",
+        ),
+    ] = None,
     web_port: WebPort = None,
     more_settings: More = None,
     bootstrap: Bootstrap = None,
