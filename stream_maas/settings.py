@@ -108,7 +108,9 @@ class WorkerConfig:
     fetch_max_bytes: int = field(default=1 << 20, metadata=_help("per partition and fetch"))
     chunk_max_records: int = field(default=256, metadata=_help("records served in one go"))
     chunk_max_bytes: int = field(default=4 << 20, metadata=_help("request bytes served in one go"))
-    in_flight_chunks: int = field(default=4, metadata=_help("per partition; more are not fetched (back-pressure)"))
+    in_flight_chunks: int = field(
+        default=4, metadata=_help("full chunks' worth of work per partition; more is not fetched")
+    )
     session_timeout_ms: int = field(
         default=30_000, metadata=_help("the group gives a silent worker's partitions away after this")
     )

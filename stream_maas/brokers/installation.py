@@ -24,6 +24,8 @@ from stream_maas.settings import cache_folder
 KAFKA_VERSION = "4.3.1"
 KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 HEAP = ("-Xms256m", "-Xmx512m")
+SHORT_LIFE = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""A development broker lives for minutes: the optimising compiler would take more from its neighbours than it gives."""
 _CLUSTER_ID = "c3RyZWFtLW1hYXMtZGV2MA"
 """Base64 of 16 bytes. Development clusters share it, so that one formatted folder serves them all."""
 _LEAST_JAVA = 17
@@ -108,7 +110,7 @@ class Installation:
     def server_command(self, properties: Path, *options: str) -> list[str]:
         """The command that runs a broker in the foreground; it logs warnings to standard error."""
         archive = [f"-XX:SharedArchiveFile={self._archive}"] if self._archive.exists() else []
-        java = [*HEAP, "-XX:+UseSerialGC", "-Xlog:disable", *archive, *options]
+        java = [*HEAP, *SHORT_LIFE, "-Xlog:disable", *archive, *options]
         return [*self._java_command(*java), "kafka.Kafka", str(properties)]
 
     def format(self, properties: Path, data: Path, options: Sequence[str] = ()) -> None:

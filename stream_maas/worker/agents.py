@@ -22,8 +22,9 @@ class LaneAgent:
     """Serves one request topic. Chunks of one partition are published in order, different partitions independently.
 
     Small chunks that wait at the same time go through the pipeline together, because a pass costs as much as a dozen
-    records. Models that are tiny run on the event loop: a hop to a thread would cost more than their call. All others
-    run in threads of their own (`calls`), where ONNX Runtime releases the GIL, and only the chunks that need them wait.
+    records. Models that are tiny run on the event loop: a hop to a thread would cost more than their call, and so would
+    a thread for the whole pass (the interpreter has one lock). All others run in threads of their own (`calls`), where
+    ONNX Runtime releases it, and only the chunks that need them wait.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class LaneAgent:
         publisher: Publisher,
         calls: ModelCalls,
         max_records: int,
+        on_taken: Callable[[Sequence[Chunk]], None],
         on_bug: Callable[[Exception], None],
     ) -> None:
         self._lane = lane
@@ -41,6 +43,7 @@ class LaneAgent:
         self._publisher = publisher
         self._calls = calls
         self._max_records = max_records
+        self._on_taken = on_taken
         self._on_bug = on_bug
         self._waiting: deque[Chunk] = deque()
         self._server: asyncio.Task[None] | None = None
@@ -50,15 +53,16 @@ class LaneAgent:
         """The Faust agent body. How many chunks arrive is bounded by the transport (in_flight_chunks)."""
         async for event in stream.noack().events():
             self._waiting.append(event.value)
+            self._publisher.announce()
             if self._server is None or self._server.done():
                 self._server = asyncio.create_task(self._serve_waiting(), name=f"serve {self._lane}")
                 self._server.add_done_callback(self._check)
 
     async def _serve_waiting(self) -> None:
         while self._waiting:
-            # One turn of the loop: Faust hands over what the same poll brought, acknowledgements and probes get in.
+            # One turn of the loop: Faust hands over what the same poll brought.
             await asyncio.sleep(0)
-            self._serve(self._take())
+            await self._serve(self._take())
 
     def _take(self) -> list[Chunk]:
         """The oldest waiting chunks, together at most `max_records` records; one at least."""
@@ -67,30 +71,37 @@ class LaneAgent:
         while self._waiting and size + len(self._waiting[0].records) <= self._max_records:
             size += len(self._waiting[0].records)
             chunks.append(self._waiting.popleft())
+        self._on_taken(chunks)
         return chunks
 
-    def _serve(self, chunks: Sequence[Chunk]) -> None:
+    async def _serve(self, chunks: Sequence[Chunk]) -> None:
+        """One pass, step by step: a commit under way gets its turn between the steps of a pass."""
         clock = time.perf_counter_ns
         records = [record for chunk in chunks for record in chunk.records]
-        plan = pipeline.prepare(
+        service = self._serving.service
+        steps = pipeline.preparing(
             records,
             lane=self._lane,
             now_us=time.time_ns() // 1000,
             clock=clock,
-            service=self._serving.service,
+            service=service,
             ahead_us=self._calls.ahead_us,
         )
+        while (plan := next(steps)) is None:  # noqa: ASYNC110 - gives way, does not wait
+            await asyncio.sleep(0)
         running = {batch: asyncio.create_task(self._calls.run(batch)) for batch in plan.batches if not batch.model.tiny}
         for batch in plan.batches:
             if batch.model.tiny:
                 pipeline.infer(batch, clock)
+                await asyncio.sleep(0)
         for chunk, part in zip(chunks, plan.split([len(chunk.records) for chunk in chunks]), strict=True):
             needed = [running[batch] for batch in part.calls() if batch in running] if running else []
             previous = self._tails.get(chunk.tp)
             if not needed and previous is None:
-                self._publish(chunk, part)
+                self._publish(chunk, part, service)
+                await asyncio.sleep(0)
             else:
-                task = asyncio.create_task(self._publish_later(chunk, part, needed, previous))
+                task = asyncio.create_task(self._publish_later(chunk, part, service, needed, previous))
                 self._tails[chunk.tp] = task
                 task.add_done_callback(partial(self._forget, chunk.tp))
 
@@ -98,6 +109,7 @@ class LaneAgent:
         self,
         chunk: Chunk,
         part: pipeline.Plan,
+        service: pipeline.Service,
         needed: Sequence[asyncio.Task[None]],
         previous: asyncio.Task[None] | None,
     ) -> None:
@@ -106,10 +118,10 @@ class LaneAgent:
             await asyncio.gather(*needed)
         if previous is not None:
             await asyncio.wait([previous])
-        self._publish(chunk, part)
+        self._publish(chunk, part, service)
 
-    def _publish(self, chunk: Chunk, part: pipeline.Plan) -> None:
-        self._publisher.publish(chunk, pipeline.finish(part, clock=time.perf_counter_ns, service=self._serving.service))
+    def _publish(self, chunk: Chunk, part: pipeline.Plan, service: pipeline.Service) -> None:
+        self._publisher.publish(chunk, pipeline.finish(part, clock=time.perf_counter_ns, service=service))
 
     def _forget(self, tp: TopicPartition, task: asyncio.Task[None]) -> None:
         if self._tails.get(tp) is task:

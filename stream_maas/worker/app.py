@@ -22,10 +22,12 @@ from stream_maas.records import Answered, Writer
 from stream_maas.settings import Settings
 from stream_maas.worker import logs
 from stream_maas.worker.agents import LaneAgent
+from stream_maas.worker.at_least_once import PlainPublisher
 from stream_maas.worker.calls import ModelCalls
+from stream_maas.worker.exactly_once import TransactionalPublisher
 from stream_maas.worker.health import Health
 from stream_maas.worker.metrics import Metrics
-from stream_maas.worker.publisher import OutputTopics, PlainPublisher, Publisher, TransactionalPublisher
+from stream_maas.worker.publisher import OutputTopics, Publisher
 from stream_maas.worker.shell import Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.swap import Serving, meter, tell_changes
 from stream_maas.worker.transport import Chunk, ChunkApp
@@ -119,7 +121,6 @@ class Worker:
             "topics": OutputTopics(topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix)),
             "consumer": self._shell.consumer,
             "commit_interval_ms": worker.commit_interval_ms,
-            "chunk_max_records": worker.chunk_max_records,
             "compression": worker.compression,
             "on_commit": self._on_commit,
             "on_failure": lambda reason: self._metrics.recoveries.labels(reason).inc(),
@@ -156,6 +157,7 @@ class Worker:
                 publisher=publisher,
                 calls=self._calls,
                 max_records=self._settings.worker.chunk_max_records,
+                on_taken=lambda chunks: self._shell.consumer().taken(chunks),
                 on_bug=self._on_bug,
             )
             app.agent(app.topic(topic), name=f"serve-{lane}")(agent.run)

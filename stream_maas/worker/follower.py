@@ -236,6 +236,7 @@ class Follower:
                     consumer.finished(chunk)
                     continue
                 assert self._handler is not None
+                consumer.taken((chunk,))
                 if await self._guarded(self._handler.handle(chunk)):
                     self.metrics.records.inc(len(chunk.records))
                 consumer.finished(chunk)

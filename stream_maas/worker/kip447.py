@@ -17,9 +17,10 @@ pins the private names of aiokafka that are used. https://cwiki.apache.org/confl
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +47,19 @@ _Text = String("utf-8")
 _TAGS = ("tags", TaggedFields)
 
 CONCURRENT_TRANSACTIONS = 51
+COORDINATOR_LOAD_IN_PROGRESS = 14
+NOT_ENOUGH_REPLICAS = 19
 UNSTABLE_OFFSET_COMMIT = 88
 FENCED_INSTANCE_ID = 82
 _CONCURRENT_TRANSACTIONS_BACKOFF_S = 0.002
 """Between a commit and its markers the coordinator answers CONCURRENT_TRANSACTIONS. aiokafka waits 20 ms, which
 would be the largest part of a small transaction; the markers are written within a millisecond or two."""
+_UNVERIFIED_BACKOFF_S = 0.003
+_UNVERIFIED_TRIES = 5
+"""A broker asks the coordinator whether rows and offsets belong to an open transaction (KIP-890, part 1), and only one
+such question per producer may be under way. The first rows and the offsets of a transaction travel at the same time,
+so now and then one of them is refused, with NOT_ENOUGH_REPLICAS or COORDINATOR_LOAD_IN_PROGRESS because old clients
+repeat on these; aiokafka waits 100 ms. Where it goes on, the broker means what it says, and aiokafka's way is right."""
 
 
 class StaleGenerationError(kafka_errors.KafkaError):  # type: ignore[misc]
@@ -239,7 +248,26 @@ class _AddPartitionsHandler(aiokafka_sender.AddPartitionsToTxnHandler):  # type:
 class _AddOffsetsHandler(aiokafka_sender.AddOffsetsToTxnHandler):  # type: ignore[misc]
     def handle_response(self, resp: Any) -> float | None:
         backoff_s: float | None = super().handle_response(resp)
+        if resp.error_code == 0:
+            self._sender.opened()
         return _CONCURRENT_TRANSACTIONS_BACKOFF_S if resp.error_code == CONCURRENT_TRANSACTIONS else backoff_s
+
+
+class _ProduceHandler(aiokafka_sender.SendProduceReqHandler):  # type: ignore[misc]
+    def handle_response(self, response: Any) -> None:
+        refused = [(topic, row[0]) for topic, rows in response.topics for row in rows if row[1] == NOT_ENOUGH_REPLICAS]
+        self._sender.unverified = self._sender.unverified + 1 if refused else 0
+        if not refused or self._sender.unverified > _UNVERIFIED_TRIES:
+            super().handle_response(response)
+            return
+        # Taken out of the response, because the parent would log a warning for each of them.
+        response.topics = [
+            (topic, [row for row in rows if row[1] != NOT_ENOUGH_REPLICAS]) for topic, rows in response.topics
+        ]
+        super().handle_response(response)
+        if not self._to_reenqueue:
+            self._default_backoff = _UNVERIFIED_BACKOFF_S
+        self._to_reenqueue += [self._batches[TopicPartition(*place)] for place in refused]
 
 
 class _FencedOffsetCommitHandler(aiokafka_sender.TxnOffsetCommitHandler):  # type: ignore[misc]
@@ -270,8 +298,10 @@ class _FencedOffsetCommitHandler(aiokafka_sender.TxnOffsetCommitHandler):  # typ
                 if refusal is not None:
                     self._sender._txn_manager.error_transaction(refusal)
                     return None
+        unverified = any(code == COORDINATOR_LOAD_IN_PROGRESS for _, rows in resp.errors for _, code in rows)
+        self._sender.unverified_offsets = self._sender.unverified_offsets + 1 if unverified else 0
         backoff_s: float | None = super().handle_response(resp)
-        return backoff_s
+        return _UNVERIFIED_BACKOFF_S if 0 < self._sender.unverified_offsets <= _UNVERIFIED_TRIES else backoff_s
 
 
 def _refusal(code: int) -> kafka_errors.KafkaError | None:
@@ -291,6 +321,36 @@ def _refusal(code: int) -> kafka_errors.KafkaError | None:
 
 class _FencedSender(aiokafka_sender.Sender):  # type: ignore[misc]
     group_metadata = GroupMetadata(-1, "", None)
+    group_ahead: str | None = None
+    """Group to add to the open transaction before there are offsets of it."""
+    unverified = 0
+    unverified_offsets = 0
+    """Refusals in a row of rows, and of offsets."""
+    _opened: asyncio.Future[None] | None = None
+
+    def open_with(self, group_id: str) -> asyncio.Future[None]:
+        """Add the group as soon as the partitions are added; done when it is."""
+        self.group_ahead, self._opened = group_id, asyncio.get_running_loop().create_future()
+        self._txn_manager.notify_task_waiter()
+        return self._opened
+
+    def opened(self) -> None:
+        self.group_ahead = None
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_result(None)
+
+    def _maybe_do_transactional_request(self) -> asyncio.Task[Any] | None:
+        group_id, txn = self.group_ahead, self._txn_manager
+        if group_id is not None and txn.is_in_transaction() and not txn.partitions_to_add():
+            return asyncio.create_task(self._do_add_offsets_to_txn(group_id))
+        task: asyncio.Task[Any] | None = super()._maybe_do_transactional_request()
+        return task
+
+    async def _send_produce_req(self, node_id: int, batches: Any) -> None:
+        await _ProduceHandler(self, batches).do(node_id)
+        self._in_flight.remove(node_id)
+        for tp in batches:
+            self._muted_partitions.remove(tp)
 
     async def _do_add_partitions_to_txn(self, tps: Any) -> Any:
         node_id = await self._find_coordinator(
@@ -317,6 +377,24 @@ class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._sender.__class__ = _FencedSender
+
+    async def open_transaction(self, partitions: Iterable[TopicPartition], group_id: str) -> None:
+        """Begin a transaction in which rows of `partitions` and offsets of the group can be sent at once.
+
+        The coordinator admits both only after the markers of the transaction before are written; whoever waits for
+        that here, and not with rows in hand, can still let later rows in. Further partitions may be sent to as well.
+        Raises what ends the transaction.
+        """
+        await self.begin_transaction()
+        txn = self._txn_manager
+        for partition in partitions:
+            txn.maybe_add_partition_to_txn(partition)
+        opened, ended = self._sender.open_with(group_id), txn.wait_for_transaction_end()
+        await asyncio.wait([opened, ended], return_when=asyncio.FIRST_COMPLETED)
+        if not opened.done():
+            opened.cancel()
+            ended.result()
+            raise StaleGenerationError("the transaction ended before it was used")
 
     async def send_offsets(self, offsets: Mapping[TopicPartition, int], group_id: str, metadata: GroupMetadata) -> None:
         """Add consumed offsets (next offset to read) to the open transaction.
@@ -351,6 +429,24 @@ def fence_heartbeats(consumer: AIOKafkaConsumer, on_fenced: Callable[[FencedInst
         return response
 
     coordinator._send_req = send_static
+
+
+async def check_instance(consumer: AIOKafkaConsumer) -> None:
+    """Ask the group whether a started static member still has its name. Raises `FencedInstanceError` if not.
+
+    Two live members of one name fence each other's producers as well, over and over; only the group knows which of
+    them it is.
+    """
+    coordinator = consumer._coordinator
+    if coordinator._group_instance_id is None or coordinator.generation < 0:
+        return
+    response = await coordinator._send_req(
+        StaticHeartbeatRequest(
+            coordinator.group_id, coordinator.generation, coordinator.member_id, coordinator._group_instance_id
+        )
+    )
+    if response.error_code == FENCED_INSTANCE_ID:
+        raise FencedInstanceError("group.instance.id is used by another member")
 
 
 async def _fetch_stable_offsets(coordinator: Any, partitions: Any) -> dict[TopicPartition, OffsetAndMetadata]:

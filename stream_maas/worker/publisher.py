@@ -1,36 +1,36 @@
 """Publishing: results, audit events, dead letters and input offsets of many chunks move together.
 
-Exactly-once (`TransactionalPublisher`) follows KIP-447; at-least-once (`PlainPublisher`) sends, waits for every
-broker acknowledgement and then commits the offsets. Both share the rules below; tests/kafka/test_delivery.py has
-an attack for each of 1-6.
+`exactly_once.py` and `at_least_once.py` say how; both share the rules below. tests/kafka/test_delivery.py has an
+attack for each of 1-6.
 
 1. `transactional.id` is application id + stable instance name: a restart ends its predecessor's transaction at once.
-2. The generation is read when the interval begins. A chunk of another era or generation never enters.
-3. An interval commits as soon as nothing waits to join it, or after `commit_interval_ms` at the latest. Work on the
-   next chunks goes on meanwhile.
-4. On revocation the open interval is finished before the group rejoins; its generation is still valid then.
+2. The generation is read when the first chunk joins. A chunk of another era or generation never enters.
+3. An interval is completed as soon as nothing waits to join it, or after `commit_interval_ms` at the latest. Work on
+   the next chunks goes on meanwhile.
+4. On revocation everything open is finished before the group rejoins; its generation is still valid then.
 5. After any failure everything goes back to what was committed: the interval's tallies are dropped, the producer is
    replaced (InitProducerId ends whatever was open) and the partitions are rewound to the group's committed offsets.
    There is one way back for all failures, because rarely walked paths are where records get lost.
 6. Too many failures in a row, or a second live worker with our name: stop un-acknowledged, let the orchestrator act.
-7. One commit at a time; `_lock` covers joining, finishing and recovery.
+7. `_lock` covers joining, completing and recovery.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 
 from stream_maas.errors import BrokerError
 from stream_maas.records import Answered, Outgoing
-from stream_maas.worker.kip447 import FencedInstanceError, FencedProducer, GroupMetadata, StaleGenerationError
+from stream_maas.worker.kip447 import FencedInstanceError, GroupMetadata, StaleGenerationError
 from stream_maas.worker.transport import Chunk
 
 log = structlog.get_logger()
@@ -54,6 +54,7 @@ class Consumer(Protocol):
     def is_current(self, chunk: Chunk) -> bool: ...
     def group_metadata(self) -> GroupMetadata: ...
     def finished(self, chunk: Chunk) -> None: ...
+    async def check_membership(self) -> None: ...
     async def rewind(self) -> None: ...
     async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None: ...
 
@@ -71,8 +72,10 @@ class OutputTopics:
 class Interval:
     """Chunks that commit together. All state that must go back on an abort lives here and nowhere else."""
 
-    group: GroupMetadata
     began_s: float
+    """When it was opened, then when the first chunk joined; monotonic."""
+    group: GroupMetadata | None = None
+    """Read when the first chunk joins."""
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     deliveries: list[asyncio.Future[Any]] = field(default_factory=list)
     chunks: list[tuple[Chunk, Answered]] = field(default_factory=list)
@@ -94,7 +97,6 @@ class Publisher:
         topics: OutputTopics,
         consumer: Callable[[], Consumer],
         commit_interval_ms: int,
-        chunk_max_records: int,
         compression: str,
         on_commit: OnCommit,
         on_failure: Callable[[str], None],
@@ -110,7 +112,6 @@ class Publisher:
         self._topics = topics
         self._consumer = consumer
         self._interval_s = commit_interval_ms / 1000
-        self._chunk_max_records = chunk_max_records
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._on_fatal = on_fatal
@@ -118,24 +119,35 @@ class Publisher:
         self._arrived = asyncio.Event()
         self._waiting: list[tuple[Chunk, Answered]] = []
         self._open: Interval | None = None
+        self._expecting = False
         self._producer: Any = None
         self._failures = 0
         self._stopping = False
-        self._committer: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         self._producer = await self._new_producer()
-        self._committer = asyncio.create_task(self._commit_loop(), name="committer")
-        self._committer.add_done_callback(self._committer_ended)
+        self._spawn(self._commit_loop(), "committer")
 
     async def stop(self, *, commit: bool) -> None:
         """Finish what is open (unless the worker stops un-acknowledged), then close the producer."""
         if commit:
             await self.finish()
         self._stopping = True
-        if self._committer is not None:
-            self._committer.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._close_producer()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """A task that only ends by `stop`."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._task_ended)
+        self._tasks.append(task)
+
+    def announce(self) -> None:
+        """A chunk is about to be served: what can be got ready for its output now need not be waited for then."""
+        self._expecting = True
+        self._arrived.set()
 
     def publish(self, chunk: Chunk, answered: Answered) -> None:
         """Hand a chunk's output over; never waits. Chunks of a partition are published in the order of these calls.
@@ -146,43 +158,92 @@ class Publisher:
         self._arrived.set()
 
     async def finish(self) -> None:
-        """Publish what waits and commit the open interval, if there is one."""
+        """Publish what waits and commit all that is open. Returns when it is committed, or dropped and rewound."""
         async with self._lock:
-            if not await self._join():
-                return
-            interval, self._open = self._open, None
-            if interval is None:
-                return
-            started_s = time.monotonic()
-            try:
-                await self._commit(interval)
-            except Exception as error:  # noqa: BLE001 - rule 5
-                await self._recover(error)
-                return
-            self._failures = 0
-            self._on_commit(interval.chunks, interval.offsets, time.monotonic() - started_s)
+            self._expecting = False
+            if await self._join():
+                await self._complete()
+
+    async def _commit_loop(self) -> None:
+        """Rule 3. What arrives while an interval is completed joins the next one in one go."""
+        while True:
+            await self._arrival(self._left_s())
+            async with self._lock:
+                if await self._join() and self._is_due():
+                    await self._complete()
+
+    async def _arrival(self, at_most_s: float | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._arrived.wait()
+        self._arrived.clear()
+
+    def _left_s(self) -> float | None:
+        """Seconds until the open interval is due; None when none is open.
+
+        It stays open for the part of `commit_interval_ms` that its chunks are full: nearly empty chunks mean that the
+        worker keeps up and latency counts, full ones that it does not and large transactions count.
+        """
+        interval = self._open
+        if interval is None:
+            return 0.0 if self._expecting else None
+        fills = [chunk.fill_ratio for chunk, _ in interval.chunks] or [1.0]
+        share = min(1.0, sum(fills) / len(fills))
+        return max(0.0, interval.began_s + self._interval_s * share - time.monotonic())
+
+    def _is_due(self) -> bool:
+        interval = self._open
+        if interval is None:
+            return False
+        return not self._left_s() or (bool(interval.chunks) and self._consumer().unfinished_count == 0)
 
     async def _join(self) -> bool:
         """Everything that waits joins the open interval, under the lock; False when that failed."""
-        chunks = self._take_current()
-        if not chunks:
+        if not (self._waiting or self._expecting) or self._stopping:
             return True
-        consumer = self._consumer()
+        self._expecting = False
         try:
             if self._open is None:
-                group = consumer.group_metadata()
                 await self._begin()
-                self._open = Interval(group, time.monotonic())
-            interval = self._open
-            interval.deliveries += await self._send_all(chunks)
+                self._open = Interval(time.monotonic())
+            # Opening may take a while, and what arrived meanwhile joins as well.
+            await self._fill(self._open)
         except Exception as error:  # noqa: BLE001 - rule 5: one way back for all failures
             await self._recover(error)
             return False
+        return True
+
+    async def _fill(self, interval: Interval) -> None:
+        chunks = self._take_current()
+        if not chunks:
+            return
+        consumer = self._consumer()
+        if interval.group is None:
+            interval.group, interval.began_s = consumer.group_metadata(), time.monotonic()
+        interval.deliveries += await self._send_all(chunks)
         for chunk, answered in chunks:
             interval.offsets[chunk.tp] = chunk.next_offset
             interval.chunks.append((chunk, answered))
             consumer.finished(chunk)
-        return True
+
+    async def _complete(self) -> None:
+        """Commit the open interval, under the lock."""
+        interval, self._open = self._open, None
+        if interval is None:
+            return
+        self._expecting = bool(interval.chunks) and self._consumer().unfinished_count > 0
+        started_s = time.monotonic()
+        try:
+            await self._commit(interval)
+        except Exception as error:  # noqa: BLE001 - rule 5
+            await self._recover(error)
+            return
+        self._committed(interval, started_s)
+
+    def _committed(self, interval: Interval, started_s: float) -> None:
+        if interval.chunks:
+            self._failures = 0
+            self._on_commit(interval.chunks, interval.offsets, time.monotonic() - started_s)
 
     def _take_current(self) -> list[tuple[Chunk, Answered]]:
         """What waits, without the chunks that are no longer current (rule 2): those are dropped."""
@@ -211,7 +272,7 @@ class Publisher:
         for (topic, partition), outgoing in rows.items():
             deliveries += await self._send(topic, partition, outgoing)
         for delivery in deliveries:
-            delivery.add_done_callback(_read_error)
+            delivery.add_done_callback(read_error)
         return deliveries
 
     async def _send(self, topic: str, partition: int, rows: Sequence[Outgoing]) -> list[asyncio.Future[Any]]:
@@ -232,46 +293,15 @@ class Publisher:
             deliveries.append(await self._producer.send_batch(batch, topic, partition=partition))
         return deliveries
 
-    async def _commit_loop(self) -> None:
-        """Rule 3. What arrives while a commit is under way joins the next interval in one go.
-
-        An interval stays open for the part of `commit_interval_ms` that its chunks are full: nearly empty chunks mean
-        that the worker keeps up and latency counts, full ones that it does not and large transactions count.
-        """
-        while True:
-            await self._arrived.wait()
-            while True:
-                self._arrived.clear()
-                async with self._lock:
-                    await self._join()
-                    interval = self._open
-                if interval is None:
-                    break
-                left_s = interval.began_s + self._interval_s * self._fill(interval) - time.monotonic()
-                if left_s <= 0 or self._consumer().unfinished_count == 0:
-                    break
-                try:
-                    async with asyncio.timeout(left_s):
-                        await self._arrived.wait()
-                except TimeoutError:
-                    break
-            await self.finish()
-
-    def _fill(self, interval: Interval) -> float:
-        """Mean fill of the interval's chunks, 0 to 1."""
-        rows = sum(len(chunk.records) for chunk, _ in interval.chunks)
-        return min(1.0, rows / (len(interval.chunks) * self._chunk_max_records))
-
-    def _committer_ended(self, task: asyncio.Task[None]) -> None:
-        """It only ends by `stop`; anything else is a defect, and without it nothing would commit any more."""
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """They only end by `stop`; anything else is a defect, and without them nothing would commit any more."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._stopping = True
             self._on_fatal(error)
 
     async def _recover(self, error: Exception) -> None:
         """Rule 5, under the lock."""
-        self._open = None
-        self._waiting.clear()
+        self._drop()
         self._failures += 1
         stale = isinstance(error, StaleGenerationError)
         self._on_failure("stale_generation" if stale else type(error).__name__)
@@ -280,15 +310,20 @@ class Publisher:
             reason=type(error).__name__, failures=self._failures,
         )  # fmt: skip
         if isinstance(error, FencedInstanceError) or self._failures > MAX_FAILURES:
-            self._stopping = True
-            self._on_fatal(error)
+            self._give_way(error)
             return
         await self._close_producer()
         for attempt in itertools.count():
             try:
+                # First of all: a new producer would fence the one that rightly has our name.
+                await self._consumer().check_membership()
                 if self._producer is None:
                     self._producer = await self._new_producer()
                 await self._consumer().rewind()
+            except FencedInstanceError as fenced:
+                self._on_failure(type(fenced).__name__)
+                self._give_way(fenced)
+                return
             except Exception as again:  # noqa: BLE001 - the broker is away: wait for it, un-acknowledged
                 backoff_s = min(MAX_BACKOFF_S, 0.1 * 2**attempt)
                 log.warning("recovery waits for the broker", reason=type(again).__name__, retry_in_s=backoff_s)
@@ -297,6 +332,17 @@ class Publisher:
                 return
             if self._stopping:
                 return
+
+    def _give_way(self, error: Exception) -> None:
+        log.warning("giving way, un-acknowledged", reason=type(error).__name__)
+        self._stopping = True
+        self._on_fatal(error)
+
+    def _drop(self) -> None:
+        """Forget everything that is not committed."""
+        self._open = None
+        self._expecting = False
+        self._waiting.clear()
 
     async def _close_producer(self) -> None:
         """Never waits for deliveries: what was not committed is repeated from the committed offsets."""
@@ -307,7 +353,7 @@ class Publisher:
         # `producer.stop()` would flush first, and a flush to a broker that is away never ends.
         producer._closed = True
         if producer._txn_manager is not None and (waiter := producer._txn_manager.wait_for_transaction_end()):
-            waiter.add_done_callback(_read_error)
+            waiter.add_done_callback(read_error)
         if sender_task is not None:
             sender_task.cancel()
         try:
@@ -328,65 +374,7 @@ class Publisher:
         raise NotImplementedError
 
 
-def _read_error(future: asyncio.Future[Any]) -> None:
+def read_error(future: asyncio.Future[Any]) -> None:
     """A future that failed together with its interval is never awaited; asyncio would complain at exit."""
     if not future.cancelled():
         future.exception()
-
-
-class TransactionalPublisher(Publisher):
-    """Exactly-once: one transaction per interval, offsets included."""
-
-    mode = "exactly-once"
-
-    def __init__(self, *, group_id: str, transactional_id: str, transaction_timeout_ms: int, **common: Any) -> None:
-        super().__init__(**common)
-        self._group_id = group_id
-        self._transactional_id = transactional_id
-        self._transaction_timeout_ms = transaction_timeout_ms
-
-    async def _new_producer(self) -> FencedProducer:
-        producer = FencedProducer(
-            **self._common,
-            client_id=self._transactional_id,
-            transactional_id=self._transactional_id,
-            transaction_timeout_ms=self._transaction_timeout_ms,
-        )
-        await producer.start()
-        return producer
-
-    async def _begin(self) -> None:
-        await self._producer.begin_transaction()
-
-    async def _commit(self, interval: Interval) -> None:
-        # The offsets travel while the rows do: two round trips less per transaction.
-        offsets = self._producer.send_offsets(interval.offsets, self._group_id, interval.group)
-        await asyncio.gather(offsets, *interval.deliveries)
-        await self._producer.commit_transaction()
-
-
-class PlainPublisher(Publisher):
-    """At-least-once: results and audit events are acknowledged by the broker before the offsets are committed."""
-
-    mode = "at-least-once"
-
-    def __init__(self, *, instance: str, idempotence: bool, **common: Any) -> None:
-        super().__init__(**common)
-        self._instance = instance
-        self._idempotence = idempotence
-
-    async def _new_producer(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            **self._common,
-            client_id=self._instance,
-            enable_idempotence=self._idempotence,
-        )
-        await producer.start()
-        return producer
-
-    async def _begin(self) -> None:
-        """Nothing to open."""
-
-    async def _commit(self, interval: Interval) -> None:
-        await asyncio.gather(*interval.deliveries)
-        await self._consumer().commit_offsets(interval.offsets)

@@ -10,14 +10,15 @@ Rules (tests/kafka attacks each of them on a real broker):
 2. Records that were fetched but not handed to an agent are never forgotten: the partitions are rewound.
 3. `rewind` takes positions from the group's committed offsets, never from memory, so it is right whatever the
    outcome of a transaction was and whoever owned the partition in between.
-4. Nothing blocks the fetch loop: a partition with `in_flight_chunks` unfinished chunks is just not asked for more,
-   so a slow lane does not stop another.
+4. Nothing blocks the fetch loop: a partition with `in_flight_chunks` full chunks' worth of unfinished work is just
+   not asked for more, so a slow lane does not stop another.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,9 @@ from stream_maas.worker import kip447
 POLL_S = 0.2
 """Longest wait of one poll. It bounds how late a partition that was full is asked again; it adds no latency,
 because a poll returns as soon as records are there."""
+
+TAKEN_S = 0.02
+"""Longest wait for an agent to take what was fetched before."""
 
 UNBOUNDED_BUFFER = 1 << 20
 """Faust's queues never push back: rule 4 bounds what is in them."""
@@ -66,13 +70,19 @@ class TransportOptions:
 class Chunk:
     """Consecutive records of one partition, as one Faust event value."""
 
-    __slots__ = ("era", "generation", "records", "tp")
+    __slots__ = ("era", "fill_ratio", "generation", "records", "taken", "tp")
 
-    def __init__(self, tp: TopicPartition, records: Sequence[Any], era: int, generation: int) -> None:
+    def __init__(
+        self, tp: TopicPartition, records: Sequence[Any], era: int, generation: int, fill_ratio: float = 1.0
+    ) -> None:
         self.tp = tp
         self.records = records
         self.era = era
         self.generation = generation
+        self.fill_ratio = fill_ratio
+        """How full it is, 0 to 1 (one oversized record: above 1), by records or bytes, whichever is more."""
+        self.taken = False
+        """Whether an agent has begun to serve it."""
 
     @property
     def next_offset(self) -> int:
@@ -169,6 +179,11 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                     consumer.seek(tp, starts.get(tp, default))
         self.era = era
 
+    async def check_membership(self) -> None:
+        """Raises `FencedInstanceError` when another live worker has taken our name in the group (exactly-once)."""
+        if self.app.transport_options.stable_offsets:
+            await self.call_thread(kip447.check_instance, self._ensure_consumer())
+
     async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Plain offset commit (at-least-once). Raises aiokafka's CommitFailedError when the group moved on."""
         rows = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
@@ -207,7 +222,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unfinished: dict[Any, int] = {}
+        self._unfinished: dict[TopicPartition, list[Chunk]] = {}
         self._handed_out: dict[TopicPartition, tuple[int, int]] = {}
         """First offset handed out in this era, and the one after the last."""
         self._room = asyncio.Event()
@@ -225,7 +240,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     @property
     def unfinished_count(self) -> int:
         """Chunks of this era that were handed out and are not finished."""
-        return sum(self._unfinished.values())
+        return sum(map(len, self._unfinished.values()))
 
     def is_current(self, chunk: Chunk) -> bool:
         """Whether the chunk may still be published (rule 1)."""
@@ -237,10 +252,17 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def group_failure(self) -> BaseException | None:
         return self._thread.group_failure()
 
+    def taken(self, chunks: Iterable[Chunk]) -> None:
+        """An agent begins to serve the chunks; more may be fetched."""
+        for chunk in chunks:
+            chunk.taken = True
+        self._room.set()
+
     def finished(self, chunk: Chunk) -> None:
         """The chunk is published or dropped; its partition may be asked for more."""
-        if chunk.era == self.era and chunk.tp in self._unfinished:
-            self._unfinished[chunk.tp] -= 1
+        chunks = self._unfinished.get(chunk.tp, [])
+        if chunk in chunks:
+            chunks.remove(chunk)
             self._room.set()
 
     async def rewind(self) -> None:
@@ -257,6 +279,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """Drop what is in flight; before the next fetch the partitions are placed again as after an assignment."""
         self._end_era()
         self._unplaced = True
+
+    async def check_membership(self) -> None:
+        await self._thread.check_membership()
 
     async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
         await self._thread.commit_offsets(offsets)
@@ -309,12 +334,16 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 raise
 
     async def _poll(self) -> None:
-        limit = self.app.transport_options.in_flight_chunks
+        if any(not chunk.taken for chunks in self._unfinished.values() for chunk in chunks):
+            # Whoever is served next takes all that is there by then, and each poll costs as much as a dozen records:
+            # fetch again when it has been taken. Bounded, because one lane's agent must not stop another's records.
+            self._room.clear()
+            await self._wait_for_room(TAKEN_S)
         active = self._get_active_partitions()
-        open_partitions = {tp for tp in active if self._unfinished.get(tp, 0) < limit}
+        open_partitions = {tp for tp in active if self._has_room(tp)}
         if not open_partitions:
             self._room.clear()
-            await self._wait_for_room()
+            await self._wait_for_room(POLL_S)
             return
         # While some partitions are full the poll is short, so that they are asked again as soon as they have room.
         timeout_s = POLL_S if len(open_partitions) == len(active) else POLL_S / 10
@@ -322,12 +351,15 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         records, era, generation = await self._thread.fetch(open_partitions, timeout_s)
         self._undelivered = not await self._deliver(records, era, generation)
 
-    async def _wait_for_room(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_S):
+    def _has_room(self, tp: TopicPartition) -> bool:
+        unfinished = self._unfinished.get(tp, ())
+        options: TransportOptions = self.app.transport_options
+        return sum(chunk.fill_ratio for chunk in unfinished) < options.in_flight_chunks
+
+    async def _wait_for_room(self, at_most_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
                 await self._room.wait()
-        except TimeoutError:
-            return
 
     async def _deliver(self, records: Mapping[Any, list[Any]], era: int, generation: int) -> bool:
         """Hand out chunks; False when some records were not, because their era or the flow ended meanwhile.
@@ -340,26 +372,36 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 if not self.flow_active or era != self.era or generation != self.app.consumer_generation_id:
                     return False
                 faust_tp = ensure_TP(tp)
-                chunk = Chunk(TopicPartition(tp.topic, tp.partition), chunk_rows, era, generation)
+                chunk = Chunk(
+                    TopicPartition(tp.topic, tp.partition), chunk_rows, era, generation, self._fill_ratio(chunk_rows)
+                )
                 last = chunk_rows[-1]
                 message = ConsumerMessage(
                     tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
                     (), None, chunk, None, 0, 0, faust_tp, generation_id=generation,
                 )  # fmt: skip
-                self._unfinished[chunk.tp] = self._unfinished.get(chunk.tp, 0) + 1
+                self._unfinished.setdefault(chunk.tp, []).append(chunk)
                 first, _ = self._handed_out.get(chunk.tp, (chunk_rows[0].offset, 0))
                 self._handed_out[chunk.tp] = (first, chunk.next_offset)
                 await callbacks[faust_tp](message)
         return True
+
+    def _fill_ratio(self, rows: Sequence[Any]) -> float:
+        options: TransportOptions = self.app.transport_options
+        return max(len(rows) / options.chunk_max_records, _value_bytes(rows) / options.chunk_max_bytes)
 
     def _split(self, rows: list[Any]) -> list[list[Any]]:
         """Slices of at most `chunk_max_records` records and `chunk_max_bytes` value bytes (one record at least)."""
         options: TransportOptions = self.app.transport_options
         most, most_bytes = options.chunk_max_records, options.chunk_max_bytes
         slices = [rows[start : start + most] for start in range(0, len(rows), most)]
-        if sum([len(row.value) for row in rows if row.value is not None]) <= most_bytes:
+        if _value_bytes(rows) <= most_bytes:
             return slices
         return [part for whole in slices for part in _split_by_size(whole, most_bytes)]
+
+
+def _value_bytes(rows: Sequence[Any]) -> int:
+    return sum([len(row.value) for row in rows if row.value is not None])
 
 
 def _split_by_size(rows: list[Any], most_bytes: int) -> list[list[Any]]:

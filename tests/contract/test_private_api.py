@@ -64,7 +64,14 @@ def test_versions_are_the_pinned_ones() -> None:
         (sender.TxnOffsetCommitHandler, "handle_response", ["self", "resp"]),
         (sender.TxnOffsetCommitHandler, "create_request", ["self"]),
         (sender.AddPartitionsToTxnHandler, "handle_response", ["self", "resp"]),
+        (sender.Sender, "_maybe_do_transactional_request", ["self"]),
+        (sender.Sender, "_send_produce_req", ["self", "node_id", "batches"]),
+        (sender.SendProduceReqHandler, "handle_response", ["self", "response"]),
         (transaction_manager.TransactionManager, "error_transaction", ["self", "exc"]),
+        (transaction_manager.TransactionManager, "maybe_add_partition_to_txn", ["self", "tp"]),
+        (transaction_manager.TransactionManager, "partitions_to_add", ["self"]),
+        (transaction_manager.TransactionManager, "notify_task_waiter", ["self"]),
+        (transaction_manager.TransactionManager, "wait_for_transaction_end", ["self"]),
     ],
 )
 def test_replaced_methods_keep_their_shape(owner: type, name: str, expected: list[str]) -> None:
@@ -83,6 +90,18 @@ def test_faust_calls_what_we_replace() -> None:
     assert "self._do_add_partitions_to_txn(" in routine
     assert "self._do_add_offsets_to_txn(" in routine
     assert "self._do_txn_offset_commit(" in routine
+    assert "self._maybe_do_transactional_request()" in inspect.getsource(sender.Sender._sender_routine)
+    assert "self._send_produce_req(" in inspect.getsource(sender.Sender._sender_routine)
+
+
+def test_a_refused_batch_goes_the_way_that_is_shortened() -> None:
+    """`_ProduceHandler` takes refused rows out of the response and enqueues their batches again itself."""
+    source = inspect.getsource(sender.SendProduceReqHandler)
+    assert "await asyncio.sleep(self._default_backoff)" in source
+    assert "self._sender._message_accumulator.reenqueue(batch)" in source
+    whole = inspect.getsource(sender.Sender._send_produce_req)
+    assert "self._in_flight.remove(node_id)" in whole
+    assert "self._muted_partitions.remove(tp)" in whole
 
 
 def test_revocation_reaches_the_app_before_the_group_rejoins() -> None:

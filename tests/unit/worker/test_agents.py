@@ -31,6 +31,11 @@ BAD = b"{"
 class Published(list[tuple[Chunk, Answered]]):
     """A publisher that keeps what it is given."""
 
+    announced = 0
+
+    def announce(self) -> None:
+        self.announced += 1
+
     def publish(self, chunk: Chunk, answered: Answered) -> None:
         self.append((chunk, answered))
 
@@ -89,10 +94,10 @@ async def published_by(
     bugs: list[Exception] = []
     agent = LaneAgent(
         lane="default", serving=Serving(service, RuntimeConfig(), Metrics()), publisher=published, calls=calls,  # type: ignore[arg-type]
-        max_records=max_records, on_bug=bugs.append,
+        max_records=max_records, on_taken=lambda chunks: None, on_bug=bugs.append,
     )  # fmt: skip
     running = asyncio.create_task(agent.run(Stream(agent_chunks)))
-    for _ in range(20):
+    for _ in range(100):
         await asyncio.sleep(0)
     assert bugs == []
     return published, running
@@ -150,10 +155,10 @@ async def test_a_defect_of_ours_is_reported_and_loses_nothing_silently(
 
     agent = LaneAgent(
         lane="default", serving=Serving(service, RuntimeConfig(), Metrics()), publisher=Broken(), calls=calls,  # type: ignore[arg-type]
-        max_records=8, on_bug=bugs.append,
+        max_records=8, on_taken=lambda chunks: None, on_bug=bugs.append,
     )  # fmt: skip
     running = asyncio.create_task(agent.run(Stream([chunk(0, 0, [GOOD])])))
-    for _ in range(20):
+    for _ in range(100):
         await asyncio.sleep(0)
     assert [type(bug) for bug in bugs] == [RuntimeError]
     running.cancel()

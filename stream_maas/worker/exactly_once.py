@@ -1,0 +1,54 @@
+"""Exactly-once: one transaction per interval, input offsets included (KIP-98, KIP-447)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from stream_maas.worker.kip447 import FencedProducer
+from stream_maas.worker.publisher import Interval, Publisher
+
+
+class TransactionalPublisher(Publisher):
+    """One transactional producer for everything, fenced by the consumer group."""
+
+    mode = "exactly-once"
+
+    def __init__(self, *, group_id: str, transactional_id: str, transaction_timeout_ms: int, **common: Any) -> None:
+        super().__init__(**common)
+        self._group_id = group_id
+        self._transactional_id = transactional_id
+        self._transaction_timeout_ms = transaction_timeout_ms
+        self._recent: set[TopicPartition] = set()
+        """Input partitions of the last interval: most likely those of the next one."""
+
+    async def _new_producer(self) -> FencedProducer:
+        producer = FencedProducer(
+            **self._common,
+            client_id=self._transactional_id,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=self._transaction_timeout_ms,
+        )
+        await producer.start()
+        return producer
+
+    async def _begin(self) -> None:
+        expected = self._recent | {chunk.tp for chunk, _ in self._waiting}
+        await self._producer.open_transaction(
+            [
+                TopicPartition(topic, number)
+                for number in {tp.partition for tp in expected}
+                for topic in (self._topics.results, self._topics.audit)
+            ],
+            self._group_id,
+        )
+
+    async def _commit(self, interval: Interval) -> None:
+        self._recent = set(interval.offsets)
+        if interval.group is not None:
+            # The offsets travel while the rows do.
+            offsets = self._producer.send_offsets(interval.offsets, self._group_id, interval.group)
+            await asyncio.gather(offsets, *interval.deliveries)
+        await self._producer.commit_transaction()
