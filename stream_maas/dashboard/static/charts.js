@@ -9,6 +9,16 @@ export const OUTCOMES = [["ok", "served", "good"], ["degraded", "degraded", "p90
 export const STAGES = [["queue", "queue", "queue"], ["redact", "redact", "redact"], ["infer", "infer", "infer"], ["other", "batch + publish", "other"]];
 const PERCENTILES = [["p50", "p50", "p50"], ["p90", "p90", "p90"], ["p99", "p99", "p99"]];
 
+// A single answer between silent buckets is no line; it is drawn as a point.
+const isolated = (plot, series) => plot.data[series].flatMap((value, i, all) => (value != null && all[i - 1] == null && all[i + 1] == null ? [i] : []));
+
+// Round numbers of a logarithmic axis: powers of ten, with 2 and 5 in between where there are few.
+function decades(_plot, _axis, low, high) {
+  const places = Array.from({ length: 12 }, (_, exponent) => 10 ** (exponent - 4)), inside = (list) => list.filter((value) => value >= low && value <= high);
+  const powers = inside(places);
+  return powers.length > 2 ? powers : inside(places.flatMap((power) => [power, 2 * power, 5 * power]));
+}
+
 const asRate = (value) => (value == null ? "–" : `${rate(value)}/s`);
 const asTime = (value) => milliseconds(value).join(" ").trim();
 
@@ -28,7 +38,6 @@ class Chart {
 
   options() {
     const axis = { stroke: colour("soft"), font: "11px ui-sans-serif, system-ui, sans-serif", ticks: { show: false }, grid: { stroke: colour("line"), width: 1 } };
-    const decades = (_, at) => at.map((value) => (/^(1|10+|0\.0*1)$/.test(String(Number(value.toPrecision(6)))) ? value : null));
     const bands = this.stacked
       ? this.series.map(([, , tone], place) => ({ series: place ? [place + 1, place] : [1, -1], fill: colour(tone, 0.85) })).slice(1)
       : [];
@@ -40,10 +49,11 @@ class Chart {
         : { range: (_, low, high) => [0, high > 0 ? high * 1.12 : 1] } },
       axes: [
         { ...axis, grid: { show: false }, space: 70, size: 28, values: (_, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: at[1] - at[0] < 60 ? "2-digit" : undefined })) },
-        { ...axis, ...(this.logarithmic && { grid: { ...axis.grid, filter: decades }, filter: decades }), size: 58, space: 34, values: (_, at) => at.map((value) => (value == null ? "" : this.label(value))) },
+        { ...axis, ...(this.logarithmic && { splits: decades, filter: (_, at) => at }), size: 58, space: 34, values: (_, at) => at.map((value) => (value == null ? "" : this.label(value))) },
       ],
       series: [{}, ...this.series.map(([, , tone], place) => ({
-        stroke: this.stacked ? undefined : colour(tone), width: 1.8, spanGaps: false, points: { show: false },
+        stroke: this.stacked ? undefined : colour(tone), width: 1.8, spanGaps: false, points: { show: !this.stacked, size: 5, filter: isolated, fill: colour(tone) },
+        paths: this.stacked ? uPlot.paths.stepped({ align: 1 }) : undefined,
         fill: this.stacked && place === 0 ? colour(tone, 0.85) : undefined,
       }))],
       hooks: { setCursor: [(plot) => { this.cursor = plot.cursor.idx; this.write(); }] },
@@ -77,8 +87,7 @@ class Chart {
   // The figures under the cursor, or the newest ones.
   write() {
     if (!this.values) return;
-    const last = this.values[0].length - 1;
-    const place = this.cursor ?? last;
+    const place = this.cursor ?? this.values[0].length - 2;
     this.legend.replaceChildren(...this.series.map(([, name, tone], index) =>
       h("span", null, h("i", { style: { background: `var(--${tone})` } }), name, h("b", null, this.label(this.values[index][place])))));
   }
@@ -96,12 +105,13 @@ const charts = {
 export function drawCharts(columns, nowS, rangeS) {
   const end = Math.floor(nowS / BUCKET_S) * BUCKET_S, start = end - Math.floor(rangeS / BUCKET_S) * BUCKET_S;
   const times = [];
-  for (let t = start; t < end; t += BUCKET_S) times.push(t);
+  for (let t = start; t <= end; t += BUCKET_S) times.push(t); // the last one is where the last bucket ends
   const places = new Map((columns.t ?? []).map((t, place) => [t, place]));
-  const pick = (name, otherwise, scale = 1) => times.map((t) => {
-    const value = places.has(t) ? columns[name][places.get(t)] : null;
-    return value == null ? otherwise : value * scale;
-  });
+  const pick = (name, otherwise, scale = 1) => {
+    const values = times.slice(0, -1).map((t) => (places.has(t) ? columns[name][places.get(t)] : null))
+      .map((value) => (value == null ? otherwise : value * scale));
+    return [...values, otherwise === null ? null : values.at(-1)];
+  };
   charts.rate.draw(times, OUTCOMES.map(([name]) => pick(name, 0, 1 / BUCKET_S)), [start, end]);
   charts.latency.draw(times, PERCENTILES.map(([name]) => pick(name, null)), [start, end]);
   charts.stages.draw(times, STAGES.map(([name]) => pick(name, 0)), [start, end]);
