@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from stream_maas.errors import BundleError
+from stream_maas.inference.answers import LABEL
 from stream_maas.inference.bundle import CARD, MANIFEST, MODEL, sha256_file
 from stream_maas.inference.config import RuntimeConfig
 from stream_maas.inference.session import GraphTensor, Session
@@ -94,7 +95,7 @@ def draft_bundle(model: Path, known: Known) -> Draft:
         "intended_use": UNKNOWN,
         "not_for": [],
         "inputs": body.pop("inputs"),
-        "outputs": body.pop("outputs"),
+        "outputs": _answered(body.pop("outputs"), labels),
         "labels": labels,
         **body,
         "training_data": {"source": UNKNOWN, "sha256": UNKNOWN},
@@ -230,6 +231,13 @@ def _labels(outputs: Sequence[Mapping[str, Any]], names: Sequence[str], notes: _
             return {"output": spec["name"], "names": list(names), "activation": activation}
     notes.add(f"{len(names)} class names were found, but no float output of shape [-1, {len(names)}]")
     return None
+
+
+def _answered(outputs: Sequence[Mapping[str, Any]], labels: object) -> list[Mapping[str, Any]]:
+    """Exporters of scikit-learn and LightGBM add the number of the class as `label`; with class names known, the
+    answer's `label` is the name instead."""
+    numbered = labels is not None
+    return [spec for spec in outputs if not (numbered and spec["name"] == LABEL and spec["datatype"].startswith("INT"))]
 
 
 def _labels_in(metadata: Mapping[str, Any]) -> tuple[str, ...]:

@@ -211,11 +211,13 @@ class Fleet:
         self._options: dict[str, Any] = {"models": models, "settings": settings, "arguments": arguments}
         self._workers: list[WorkerProcess] = []
 
-    def start(self, instance: str, **different: str) -> WorkerProcess:
-        """A started worker; `different` settings go before the deployment's."""
+    def start(self, instance: str, *, models: Sequence[Path] | None = None, **different: str) -> WorkerProcess:
+        """A started worker; `models` and `different` settings go before the deployment's."""
         folder = self._folder / f"{len(self._workers)}-{instance}"
         folder.mkdir(parents=True)
         options = self._options | {"settings": (self._options["settings"] or {}) | different}
+        if models is not None:
+            options["models"] = models
         self._workers.append(WorkerProcess(*self._common, instance, folder, **options))
         return self._workers[-1].start()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ class Trained:
     metrics: dict[str, Any]
     said: list[tuple[str, int, int]]
 
-    def open(self) -> Model:
+    @cached_property
+    def model(self) -> Model:
+        """Opened once: its test at load costs seconds."""
         return Catalog.load(RuntimeConfig(models=(str(self.directory),))).resolve(self.name, None)
 
 

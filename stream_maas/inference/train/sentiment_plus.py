@@ -60,6 +60,8 @@ Both by 4-fold cross-validation on the training texts: mean accuracy of the doma
 scale 0.03: .818); words and lexicon alone .787 on the held-out texts.
 """
 FLOORS = {"movie accuracy": 0.81, "mean accuracy": 0.81}
+COMPARED_SHARE = 5
+"""One held-out text in so many is also asked of the finished bundle: it runs on one core, and bits do not vary."""
 STATES, PROBABILITIES = "states", "probabilities"
 _LEAST_SPREAD = 1e-4
 """A hidden dimension that varies less than this over the training texts says nothing and is left out."""
@@ -196,10 +198,9 @@ def write_bundle(
         draft.write("LICENSE", model.licence)
         draft.write("NOTICE", model.notice)
         _state(draft, metrics, probabilities)
-        served = served_probabilities(
-            Model(load_bundle(draft.directory), RuntimeConfig()), [example.text for example in held_out]
-        )
-        difference = float(np.abs(served - probabilities).max())
+        texts = [example.text for example in held_out][::COMPARED_SHARE]
+        served = served_probabilities(Model(load_bundle(draft.directory), RuntimeConfig()), texts)
+        difference = float(np.abs(served - probabilities[::COMPARED_SHARE]).max())
         if difference > MAX_DIFFERENCE:
             raise ServiceError(f"{NAME}: served and trained probabilities differ by {difference:.1e}")
         metrics["max_difference_to_scikit_learn"] = float(f"{difference:.1e}")

@@ -84,6 +84,25 @@ def test_class_names_come_from_metadata_or_a_file(capsysbinary: Any) -> None:
     assert manifest(Path("other"))["labels"]["names"] == ["one", "two", "three"]
 
 
+def test_a_class_number_gives_way_to_the_name(tmp_path: Path, capsysbinary: Any) -> None:
+    """As scikit-learn and LightGBM are exported: `label` INT64 beside the probabilities."""
+    content = graph(
+        [("Identity", ["p_in"], ["probabilities"]), ("Identity", ["l_in"], ["label"])],
+        {"p_in": (FLOAT, ["n", 2]), "l_in": (INT64, ["n"])},
+        {"label": (INT64, ["n"]), "probabilities": (FLOAT, ["n", 2])},
+    )
+    Path("both.onnx").write_bytes(content)
+    Path("names.txt").write_text("no\nyes\n")
+    init(capsysbinary, "both.onnx", "--licence", "MIT", "--labels", "names.txt", "--out", "named")
+    assert [spec["name"] for spec in manifest(Path("named"))["outputs"]] == ["probabilities"]
+    model = Catalog.load(RuntimeConfig(models=("named",))).resolve("both", None)
+    request = request_of(tensor("p_in", "FP32", (1, 2), [0.25, 0.75]), tensor("l_in", "INT64", (1,), [0]))
+    (answer,) = model.run([model.prepare(request)])
+    assert answer.label == "yes"
+    init(capsysbinary, "both.onnx", "--licence", "MIT", "--out", "unnamed")
+    assert {spec["name"] for spec in manifest(Path("unnamed"))["outputs"]} == {"label", "probabilities"}
+
+
 def test_a_transformer_with_its_tokenizer_becomes_a_text_model(capsysbinary: Any) -> None:
     folder = Path("export")
     folder.mkdir()
