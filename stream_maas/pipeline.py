@@ -388,7 +388,10 @@ def _redact_identity(item: Item, service: Service) -> None:
     key = item.record.key if len(item.record.key or b"") <= service.limits.max_key_bytes else None
     request_id, source = wire.best_effort_id(item.record)
     try:
-        redacted = service.redactor.redact_request(Request(id=request_id, id_source=source, inputs=()), key=key)
+        identity = Request(
+            id=request_id, id_source=source, inputs=(), data_subject=wire.best_effort_subject(item.record)
+        )
+        redacted = service.redactor.redact_request(identity, key=key)
     except Exception:  # noqa: BLE001 - fail closed: coordinates and no key
         return
     item.key = redacted.key

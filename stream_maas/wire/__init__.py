@@ -26,7 +26,7 @@ from stream_maas.wire.headers import (
     is_own_record,
     request_headers,
 )
-from stream_maas.wire.request import TEXT_INPUT, best_effort_id, decode_request, encode_request
+from stream_maas.wire.request import TEXT_INPUT, best_effort_id, best_effort_subject, decode_request, encode_request
 from stream_maas.wire.schemas import SCHEMA_BASE, SCHEMA_NAMES, schemas_dir
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "audit_headers",
     "audit_id",
     "best_effort_id",
+    "best_effort_subject",
     "coordinates_id",
     "correlation_id",
     "decode_answer",

@@ -20,7 +20,7 @@ from stream_maas.inference import Catalog
 from stream_maas.privacy import Redactor
 from stream_maas.records import Answered, Writer
 from stream_maas.settings import Settings
-from stream_maas.worker import logs
+from stream_maas.worker import crash, logs
 from stream_maas.worker.agents import LaneAgent
 from stream_maas.worker.at_least_once import PlainPublisher
 from stream_maas.worker.calls import ModelCalls
@@ -299,6 +299,7 @@ def run_worker(settings: Settings, *, on_ready: Callable[[Ready], None]) -> int:
     Raises `ServiceError` (settings, bundles, broker, topics) before serving begins.
     """
     logs.configure(log_format=settings.worker.log_format, level=settings.worker.log_level)
+    crash.leave_nothing()
 
     async def main() -> tuple[int, bool]:
         worker = Worker(settings, on_ready=on_ready)

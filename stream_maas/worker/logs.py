@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -83,16 +83,44 @@ class _Throttle(logging.Filter):
 
 
 class _Net:
-    """Redacts every string of an event. Logging must not fail, so a failure of the redactor drops the value."""
+    """Redacts everything in an event: texts, what is in lists and mappings, names, numbers, and what other objects say
+    of themselves. Logging must not fail, so a failure of the redactor drops the value."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact
 
     def __call__(self, _logger: Any, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for key, value in event_dict.items():
-            if isinstance(value, str) and key not in {"timestamp", "level"}:
-                try:
-                    event_dict[key] = self._redact(value)
-                except Exception:  # noqa: BLE001 - fail closed
-                    event_dict[key] = "(not logged: redaction failed)"
+            if key not in _OURS:
+                event_dict[key] = self._clean(value)
         return event_dict
+
+    def _clean(self, value: Any, depth: int = 0) -> Any:
+        if value is None or isinstance(value, bool) or depth > _MOST_DEPTH:
+            return value if depth <= _MOST_DEPTH else _NOT_LOGGED
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, int | float):
+            return value if abs(value) < _SMALLEST_PERSONAL or self._text(str(value)) == str(value) else _NOT_LOGGED
+        if isinstance(value, Mapping):
+            return {self._text(str(name)): self._clean(item, depth + 1) for name, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._clean(item, depth + 1) for item in value]
+        try:
+            return self._text(repr(value))
+        except Exception:  # noqa: BLE001 - whatever the object does when it is asked
+            return _NOT_LOGGED
+
+    def _text(self, text: str) -> str:
+        try:
+            return self._redact(text)
+        except Exception:  # noqa: BLE001 - fail closed
+            return _NOT_LOGGED
+
+
+_OURS = frozenset(("timestamp", "level", "_record", "_from_structlog"))
+"""Written by structlog itself; the last two never reach the renderer."""
+_NOT_LOGGED = "(not logged: redaction failed)"
+_MOST_DEPTH = 8
+_SMALLEST_PERSONAL = 10**7
+"""Nothing shorter than seven digits is looked for."""

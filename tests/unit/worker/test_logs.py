@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -58,3 +60,53 @@ def test_what_was_held_back_is_counted(lines: io.StringIO, monkeypatch: pytest.M
     monkeypatch.setattr(logs._Throttle, "EVERY_S", 0.0)
     logger.error("away")
     assert json.loads(lines.getvalue().splitlines()[-1])["event"] == "away (and 2 more like it)"
+
+
+def test_so_is_everything_inside_of_a_value(lines: io.StringIO) -> None:
+    class Talkative:
+        def __repr__(self) -> str:
+            return "Talkative(zoe@example.org)"
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise ValueError("zoe@example.org")
+
+    structlog.get_logger().info(
+        "event", inner={"zoe@example.org": ["4111 1111 1111 1111", 4111111111111111]}, raw=b"zoe@example.org",
+        objects=(Talkative(), Broken()), error=ValueError("zoe@example.org"), count=12, ratio=0.5, nothing=None,
+    )  # fmt: skip
+    (event,) = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert event["inner"] == {"[EMAIL]": ["[CARD]", "(not logged: redaction failed)"]}
+    assert "zoe" not in event["raw"]
+    assert event["objects"] == ["Talkative([EMAIL])", "(not logged: redaction failed)"]
+    assert ("ValueError" in event["error"], "zoe" in event["error"]) == (True, False)
+    assert (event["count"], event["ratio"], event["nothing"]) == (12, 0.5, None)
+
+
+PROGRAM = """
+import asyncio, gc, os, resource, sys, threading
+from stream_maas.worker import crash, logs
+logs.configure(log_format="json", level="debug")
+crash.leave_nothing()
+def fail(secret):
+    raise ValueError(secret)
+secret = "zoe" + "@example.org"
+thread = threading.Thread(target=fail, args=(secret,)); thread.start(); thread.join()
+class Odd:
+    def __del__(self):
+        fail(secret)
+Odd()
+gc.collect()
+print(resource.getrlimit(resource.RLIMIT_CORE)[0] in (0, 1), flush=True)
+fail(secret)
+"""
+
+
+def test_a_crash_says_where_and_not_with_what() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "True\n")
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(event["what"], event["error"]) for event in events] == [
+        ("a thread ended", "ValueError"), ("ignored", "ValueError"), ("uncaught", "ValueError"),
+    ]  # fmt: skip
+    assert "zoe" not in done.stderr
