@@ -6,11 +6,13 @@
 #   client    writes requests and reads results. No group: the SDK assigns partitions itself.
 #   dashboard reads the audit trail, alerts and the monitor's state, and writes commands to the monitor. It sees how far
 #             requests are behind and cannot read them.
-#   auditor   reads the audit trail, and nothing else.
+#   monitor   reads the audit trail and commands, sees how far requests have come and cannot read them, writes alerts,
+#             its state and its journal in transactions.
+#   auditor   reads the audit trail, and the alerts with what is needed to recompute them; nothing else.
 #   operator  creates and checks topics, watches lag, reads dead letters and alerts. Cannot read requests or results.
 #
 # usage: acls.sh [--print] [--bootstrap HOST:PORT] [--command-config FILE] [--prefix NAME] [--group NAME]
-#                [--worker P] [--client P] [--dashboard P] [--auditor P] [--operator P]
+#                [--worker P] [--client P] [--dashboard P] [--monitor P] [--auditor P] [--operator P]
 #                P is a principal such as User:alice
 #
 # --print shows the commands instead of running them. Running it again changes nothing. KAFKA_ACLS names the tool
@@ -19,13 +21,13 @@ set -euo pipefail
 
 print=false bootstrap=127.0.0.1:9092 command_config="" prefix=maas group=stream-maas
 worker=User:stream-maas-worker client=User:stream-maas-client
-dashboard=User:stream-maas-dashboard auditor=User:stream-maas-auditor
-operator=User:stream-maas-operator
+dashboard=User:stream-maas-dashboard monitor=User:stream-maas-monitor
+auditor=User:stream-maas-auditor operator=User:stream-maas-operator
 
 while [ $# -gt 0 ]; do
   case "$1" in
     --print) print=true; shift; continue ;;
-    --bootstrap | --command-config | --prefix | --group | --worker | --client | --dashboard | --auditor | \
+    --bootstrap | --command-config | --prefix | --group | --worker | --client | --dashboard | --monitor | --auditor | \
     --operator)
       [ $# -ge 2 ] || { echo "acls.sh: $1 needs a value" >&2; exit 2; }
       name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
@@ -69,11 +71,22 @@ allow "$dashboard" Describe --topic "$prefix.requests"
 allow "$dashboard" Describe --topic "$prefix.requests." --resource-pattern-type prefixed
 allow "$dashboard" Describe --group "$group"
 
+# --- monitor
+allow "$monitor" Read,DescribeConfigs --topic "$prefix.audit" --topic "$prefix.alert-commands"
+for topic in alerts monitor.state monitor.journal; do
+  allow "$monitor" Read,Write,DescribeConfigs --topic "$prefix.$topic"
+done
+allow "$monitor" Describe --topic "$prefix.requests"
+allow "$monitor" Describe --topic "$prefix.requests." --resource-pattern-type prefixed
+allow "$monitor" Read --group "$prefix-monitor"
+allow "$monitor" Write --transactional-id "$prefix-monitor-" --resource-pattern-type prefixed
+
 # --- auditor
 allow "$auditor" Read --topic "$prefix.audit" --topic "$prefix.audit.checkpoints"
+allow "$auditor" Read --topic "$prefix.alerts" --topic "$prefix.monitor.state" --topic "$prefix.monitor.journal"
 
 # --- operator
-for topic in requests results audit audit.checkpoints dead-letters alerts alert-commands monitor.state; do
+for topic in requests results audit audit.checkpoints dead-letters alerts alert-commands monitor.state monitor.journal; do
   allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.$topic"
 done
 allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.requests." --resource-pattern-type prefixed

@@ -22,6 +22,7 @@ from stream_maas.admission import Limits
 from stream_maas.errors import SettingsError
 from stream_maas.inference.config import RuntimeConfig
 from stream_maas.ledger.config import LedgerConfig
+from stream_maas.monitor.config import MonitorConfig
 from stream_maas.privacy.config import RedactionConfig
 
 ENV_PREFIX = "STREAM_MAAS_"
@@ -170,6 +171,7 @@ class Settings:
     admission: Limits = Limits()
     privacy: RedactionConfig = RedactionConfig()
     inference: RuntimeConfig = RuntimeConfig()
+    monitor: MonitorConfig = MonitorConfig()
     dashboard: DashboardConfig = DashboardConfig()
     ledger: LedgerConfig = LedgerConfig()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -131,6 +131,11 @@ def monitor_state(prefix: str) -> str:
     return f"{prefix}.monitor.state"
 
 
+def monitor_journal(prefix: str) -> str:
+    """The topic from which alerts can be recomputed: ticks, rules, commands as they took effect."""
+    return f"{prefix}.monitor.journal"
+
+
 def lane_of(prefix: str, topic: str) -> str:
     """Lane of a request topic, `DEFAULT_LANE` for `PREFIX.requests`. Raises `TopicsError` for any other topic."""
     base = requests(prefix)
@@ -165,7 +170,7 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="requests",
             retention_ms=7 * _DAY_MS,
             written_by=("worker",),
-            read_by=("client", "monitor"),
+            read_by=("client",),
         ),
         TopicSpec(
             name=audit(prefix),
@@ -220,7 +225,7 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="one",
             retention_ms=28 * _DAY_MS,
             written_by=("monitor",),
-            read_by=("dashboard", "operator"),
+            read_by=("dashboard", "auditor", "operator"),
         ),
         TopicSpec(
             name=alert_commands(prefix),
@@ -242,7 +247,18 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="requests",
             retention_ms=None,
             written_by=("monitor",),
-            read_by=("monitor", "dashboard"),
+            read_by=("monitor", "dashboard", "auditor"),
+        ),
+        TopicSpec(
+            name=monitor_journal(prefix),
+            description="What alerts depend on besides the audit topic: ticks, rules, commands that took effect.",
+            key="kind of entry",
+            value="journal entry, private to the monitor",
+            schema=(),
+            partitions="one",
+            retention_ms=FOR_EVER,
+            written_by=("monitor",),
+            read_by=("monitor", "auditor"),
         ),
     )
 

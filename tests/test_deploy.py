@@ -130,7 +130,7 @@ def test_compose_variables_are_settings(compose: dict[str, Any]) -> None:
         settings.load(environ={key: value for key, value in environment.items() if not value.startswith("${")})
         instances.append(environment.get("STREAM_MAAS_INSTANCE"))
     named = [instance for instance in instances if instance]
-    assert len(named) == len(set(named)) == 2, "two live workers never share a name"
+    assert len(named) == len(set(named)) >= 3, "two live processes never share a name"
 
 
 def test_compose_mounts_exist(compose: dict[str, Any]) -> None:

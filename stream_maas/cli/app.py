@@ -20,7 +20,9 @@ from stream_maas.cli import (
     doctor,
     model_init,
     models,
+    monitor,
     privacy,
+    replay,
     schemas,
     sealer,
     send,
@@ -55,6 +57,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "worker": worker.worker,
         "sealer": sealer.sealer,
         "witness": sealer.witness,
+        "monitor": monitor.monitor,
         "send": send.send,
         "tail": tail.tail,
         "model list": models.list_models,
@@ -72,6 +75,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "dashboard": dashboard.dashboard,
         "doctor": doctor.doctor,
         "redact": privacy.redact,
+        "replay alerts": replay.alerts,
         "schemas": schemas.schemas,
     },
 }
@@ -80,6 +84,7 @@ _GROUPS = {
     "topics": "Make and check topics.",
     "model": "List, show, check, begin and train models.",
     "audit": "Verify, search, prove and export the audit log.",
+    "replay": "Conclude again from the audit topic, and compare.",
 }
 
 

@@ -154,6 +154,10 @@ class Fold:
         self.evidence: dict[tuple[Series, int], list[tuple[int, int, int]]] = {}
         """(series, counter) -> newest (instant, partition, offset), at most MAX_EVIDENCE."""
 
+    def add_partition(self, partition: int, offset: int, clock_us: int) -> None:
+        """The audit topic got another partition; before `clock_us` nothing of it is waited for."""
+        self.partitions.setdefault(partition, PartitionClock(offset, clock_us))
+
     # Taking in ----------------------------------------------------------------------------------------------------
 
     def take(self, partition: int, outcomes: Outcomes) -> None:

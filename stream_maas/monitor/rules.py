@@ -99,7 +99,7 @@ class Timing:
     """How much later than the newest event of its partition an event may come and still be on time."""
     grace_us: int = 60 * SECOND_US
     """How much later it may come and still be added to its bucket; after that it is counted and left out."""
-    idle_us: int = 15 * SECOND_US
+    idle_us: int = 5 * SECOND_US
     """A partition that has been read to its end and stays silent this long no longer holds back time."""
     snapshot_us: int = 10 * SECOND_US
 

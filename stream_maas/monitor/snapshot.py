@@ -81,6 +81,30 @@ class Loaded:
     written: dict[Series, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far a stored state goes."""
+
+    offsets: Mapping[int, int]
+    """Audit partition -> next offset."""
+    instant: int
+    journal_sequence: int
+
+
+def extent(records: Iterable[tuple[bytes, bytes | None]]) -> Extent | None:
+    """How far the newest state goes, without loading it. Raises `UndecodableError` for another version."""
+    header: dict[str, Any] | None = None
+    for key, value in records:
+        if key == HEADER and value is not None:
+            header = _unpack(value)
+    if header is None:
+        return None
+    if header["version"] != VERSION:
+        raise UndecodableError("monitor state: of another version")
+    offsets = {number: offset for number, offset, _, _ in header["partitions"]}
+    return Extent(offsets, header["instant"], header["journal_sequence"])
+
+
 def load(records: Iterable[tuple[bytes, bytes | None]]) -> Loaded | None:
     """The newest state in the records of the state topic (oldest first), or None where there is none.
 

@@ -279,6 +279,11 @@ class Follower:
         told = {tp: consumer.caught_up(tp) for tp in self.health.progress}
         return {tp: at_ms for tp, at_ms in told.items() if at_ms is not None}
 
+    def lags(self) -> dict[TopicPartition, int]:
+        """Records of each partition that are not taken in yet."""
+        consumer = self._shell.consumer()
+        return {tp: consumer.behind(tp, None) for tp in self.health.progress}
+
     # Writing ------------------------------------------------------------------------------------------------------
 
     async def commit(self, rows: Sequence[Row], offsets: Mapping[TopicPartition, int]) -> None:
@@ -375,9 +380,7 @@ class Follower:
         """Bring gauges up to date; called when somebody looks."""
         if not self._shell.started or "assignment" in self.health.waiting_for:
             return
-        consumer = self._shell.consumer()
-        lags = {tp: consumer.behind(tp, None) for tp in self.health.progress}
-        for tp, lag in lags.items():
+        for tp, lag in self.lags().items():
             self.metrics.lag_records.labels(tp.topic, tp.partition).set(lag)
 
     async def _shut_down(self, web: ProbeServer | None) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 from stream_maas.brokers import LocalKafka
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("worker", "client", "dashboard", "auditor", "operator")
+ROLES = ("worker", "client", "dashboard", "monitor", "auditor", "operator")
 PASSWORD = "not-a-secret"
 RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
 OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Alter": 7, "Describe": 8, "DescribeConfigs": 10, "AlterConfigs": 11}
@@ -99,22 +100,23 @@ class Cluster:
         )  # fmt: skip
 
     @contextlib.contextmanager
-    def worker(self) -> Iterator[None]:
-        """A worker that has said `ready`; it ends with the block, cleanly unless the block failed."""
-        command = [sys.executable, "-m", "stream_maas", "worker", "--instance", "w1", "--delivery", "exactly-once"]
+    def process(self, role: str) -> Iterator[None]:
+        """A worker or a monitor that has said `ready`; it ends with the block, cleanly unless the block failed."""
+        command = [sys.executable, "-m", "stream_maas", role, "--instance", f"{role}-1"]
+        command += ["--set", "worker.delivery=exactly-once"]
         with (
             tempfile.TemporaryFile("w+") as log,
             subprocess.Popen(
-                command, env=self.environment("worker"), stdout=subprocess.PIPE, stderr=log, text=True
+                command, env=self.environment(role), stdout=subprocess.PIPE, stderr=log, text=True
             ) as process,
         ):
-            watchdog = threading.Timer(TIMEOUT_S, process.kill)  # a worker that waits for ever for a right
+            watchdog = threading.Timer(TIMEOUT_S, process.kill)  # one that waits for ever for a right
             watchdog.start()
             try:
                 assert process.stdout is not None
                 if not any("ready" in line for line in process.stdout):
                     log.seek(0)
-                    pytest.fail(f"the worker was never ready: {log.read()[-2000:]}")
+                    pytest.fail(f"the {role} was never ready: {log.read()[-2000:]}")
                 watchdog.cancel()
                 yield
                 process.terminate()
@@ -144,7 +146,7 @@ def worker(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with its topics, made by the operator, and one worker."""
     created = cluster.run("operator", "topics", "create", "--partitions", "2")
     assert created.returncode == 0, created.stderr
-    with cluster.worker():
+    with cluster.process("worker"):
         yield cluster
 
 
@@ -162,16 +164,24 @@ def test_each_role_can_do_its_work_and_no_more(worker: Cluster) -> None:
     assert audited.returncode == 0, audited.stderr
     assert len(audited.stdout.splitlines()) == len(texts)
 
+    with worker.process("monitor"):
+        give_up = time.monotonic() + TIMEOUT_S
+        while (replayed := worker.run("auditor", "replay", "alerts", "--json")).returncode != 0 or (
+            json.loads(replayed.stdout)["audit_events"] < len(texts)
+        ):
+            assert time.monotonic() < give_up, replayed.stderr
+
     refused = {
         "client": ("requests", "audit", "dead-letters"),
         "auditor": ("requests", "results", "dead-letters"),
         "operator": ("requests", "results", "audit"),
         "worker": ("results", "audit", "dead-letters"),
+        "monitor": ("requests", "results", "dead-letters"),
     }
     for role, topics in refused.items():
         for topic in topics:
             done = worker.run(role, "tail", topic, *tail)
             assert done.returncode == 1, f"{role} can read {topic}: {done.stdout or done.stderr}"
             assert done.stdout == ""
-    for role in ("worker", "client", "auditor"):
+    for role in ("worker", "client", "monitor", "auditor"):
         assert worker.run(role, "topics", "create", "--prefix", "other").returncode == 1, f"{role} can create topics"

@@ -28,3 +28,11 @@ class FollowerProcess(WorkerProcess):
 def copier(bootstrap: str, prefix: str, instance: str, folder: Path, **settings: str) -> FollowerProcess:
     """A copier, not started."""
     return FollowerProcess(instance, folder, ["tests.support.copier", bootstrap, prefix, instance], settings)
+
+
+def monitor(
+    bootstrap: str, prefix: str, instance: str, folder: Path, *arguments: str, **settings: str
+) -> FollowerProcess:
+    """A monitor, not started."""
+    command = ["stream_maas", "monitor", "--bootstrap", bootstrap, "--prefix", prefix, "--instance", instance, "--json"]
+    return FollowerProcess(instance, folder, [*command, *arguments], settings)

@@ -91,6 +91,8 @@ def test_every_setting_can_be_set_by_its_described_variable(section: str, spec: 
         # Far from the default, and legal beside the defaults of the settings that it is compared with.
         value = 25 if spec.name == "commit_interval_ms" else 500_000 if spec.name != "heartbeat_interval_ms" else 7
         text = str(value)
+    elif kind is float:
+        text, value = "0.5", 0.5
     else:
         text = value = "x" * 40
     loaded = load(environ={row.env: text})

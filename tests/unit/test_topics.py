@@ -43,6 +43,7 @@ def test_names_and_keeping() -> None:
         "maas.alerts": ("one", "delete", 28 * day),
         "maas.alert-commands": ("one", "delete", 90 * day),
         "maas.monitor.state": ("requests", "compact", None),
+        "maas.monitor.journal": ("one", "delete", -1),
     }
 
 

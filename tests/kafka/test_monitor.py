@@ -1,0 +1,84 @@
+"""The monitor on Apache Kafka: it fires once whoever dies, resolves nothing because of silence, and can be replayed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_maas import topics
+from tests.conftest import ReadAll
+from tests.support.deployment import create_topics
+from tests.support.followers import monitor
+from tests.support.log_reading import Tap
+from tests.support.outage import AuditFeed, alert_event, fed
+
+pytestmark = pytest.mark.timeout(400)
+PARTITIONS = 3
+FAST = "errors:fast"
+QUICK = ("--time-scale", "0.02")
+
+
+async def replay(bootstrap: str, prefix: str, *options: str) -> tuple[int, Mapping[str, Any]]:
+    """`stream-maas replay alerts --json`: exit code and what it says."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "stream_maas", "replay", "alerts", "--bootstrap", bootstrap, "--prefix", prefix,
+        "--json", *options, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, json.loads(out) if out else {}
+
+
+async def test_killed_and_rebalanced_while_firing_it_fires_once_and_replays_without_difference(
+    kafka: str, prefix: str, tmp_path: Path, read_all: ReadAll
+) -> None:
+    """Two monitors. The active one is killed right after it fired, the other goes on, the first comes back and takes
+    everything over again, is killed once more; then the service recovers."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    first, second = (monitor(kafka, prefix, name, tmp_path / name, *QUICK) for name in ("monitor-1", "monitor-2"))
+    feed = AuditFeed(kafka, prefix, PARTITIONS)
+    try:
+        async with fed(feed), Tap(kafka, topics.alerts(prefix)) as tap:
+            await first.start().ready()
+            await second.start().ready()
+            await tap_sent(feed, 600)
+            feed.failing = True
+            fired = await alert_event(tap, "firing", FAST)
+            first.kill()
+            await second.logged('"event": "active"')
+            await tap_sent(feed, feed.sent + 600)
+            await first.start().ready()
+            await first.logged('"event": "active"')
+            await tap_sent(feed, feed.sent + 300)
+            first.kill()
+            feed.failing = False
+            resolved = await alert_event(tap, "resolved", FAST)
+            assert resolved["incident_id"] == fired["incident_id"]
+            assert resolved["reason"] == "recovered"
+        assert await second.stop() == 0
+    finally:
+        first.close()
+        second.close()
+    events = [json.loads(record.value)["data"] for record in await read_all(kafka, topics.alerts(prefix))]
+    assert max(Counter(event["event_id"] for event in events).values()) == 1
+    assert [event["event"] for event in events if event["rule"] == FAST].count("firing") == 1
+    code, said = await replay(kafka, prefix)
+    assert (code, said["status"]) == (0, "same"), said
+    assert said["published"] == said["recomputed"] == len(events)
+    code, said = await replay(kafka, prefix, "--from", str(fired["at_us"] // 1000 + 1))
+    assert code == 0
+    assert 0 < said["published"] < len(events)
+
+
+async def tap_sent(feed: AuditFeed, count: int) -> None:
+    """Wait until the feed has sent so many events."""
+    async with asyncio.timeout(120):
+        while feed.sent < count:  # noqa: ASYNC110 - a producer
+            await asyncio.sleep(0.05)
