@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import samples
 from stream_maas import settings, wire
-from stream_maas.records import Answered, Outgoing
+from stream_maas.records import Answered, Outgoing, Unlinked
 from stream_maas.worker import app as worker_app
 from stream_maas.worker.agents import LaneAgent
 from stream_maas.worker.transport import Chunk
@@ -25,7 +25,7 @@ class PathOnlyAgent(LaneAgent):
     """Decodes each request, then answers with the next samples."""
 
     results: Iterator[Outgoing]
-    audits: Iterator[Outgoing]
+    audits: Iterator[Unlinked]
 
     def _serve(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
@@ -29,7 +30,6 @@ from benchmarks import cluster, latency, machine, report, samples, servers, thro
 from stream_maas.brokers import LocalKafka
 from stream_maas.errors import BrokerError
 from stream_maas.inference.catalog import DEFAULT_BUNDLE
-from stream_maas.records import Outgoing
 
 LOAD_SHARE = 0.3
 """Of the worker's own exactly-once throughput: the rate at which latency is taken, the same for everybody."""
@@ -114,10 +114,10 @@ class Benchmark:
     async def _verify(self, contender: servers.Contender, run: cluster.Run) -> dict[str, verify.Answer]:
         results, audits = await verify.outputs(contender, run, self._requests)
         if contender is servers.EXACTLY_ONCE:
-            recorded = samples.Samples(samples.of(results[:SAMPLE_COUNT]), samples.of(audits[:SAMPLE_COUNT]))
+            recorded = samples.of(results[:SAMPLE_COUNT], audits[:SAMPLE_COUNT])
             samples.save(recorded, self._samples)
-            self.figures.load["mean_result_bytes"] = _mean_bytes(recorded.results)
-            self.figures.load["mean_audit_bytes"] = _mean_bytes(recorded.audits)
+            self.figures.load["mean_result_bytes"] = _mean_bytes(results)
+            self.figures.load["mean_audit_bytes"] = _mean_bytes(audits)
         return verify.answers(contender, results)
 
     def _run(self, contender: servers.Contender) -> cluster.Run:
@@ -134,7 +134,7 @@ def _rotated(contenders: Sequence[servers.Contender], by: int) -> Sequence[serve
     return [*contenders[start:], *contenders[:start]]
 
 
-def _mean_bytes(rows: Sequence[Outgoing]) -> int:
+def _mean_bytes(rows: Sequence[ConsumerRecord]) -> int:
     return round(sum(len(row.value) for row in rows) / len(rows))
 
 

@@ -12,6 +12,7 @@ from benchmarks import cluster
 from benchmarks.cluster import Run
 from benchmarks.servers import Contender
 from benchmarks.workload import Request
+from stream_maas import wire
 
 PROBABILITY_TOLERANCE = 1e-5
 
@@ -33,7 +34,10 @@ async def outputs(
     wanted = {request.key for request in requests}
     read = {}
     for topic in (run.results, *((run.audit,) if contender.audits else ())):
-        records = read[topic] = await cluster.read(run, topic)
+        records = await cluster.read(run, topic)
+        if topic == run.audit:
+            records = [record for record in records if wire.is_decision(record.value)]
+        read[topic] = records
         if len(records) != len(requests) or {record.key for record in records} != wanted:
             raise WrongOutputError(f"{contender.title}: {len(records)} records in {topic} for {len(requests)} requests")
     return read[run.results], read.get(run.audit, [])

@@ -54,7 +54,7 @@ allow() {
 # --- worker
 allow "$worker" Read,DescribeConfigs --topic "$prefix.requests"
 allow "$worker" Read,DescribeConfigs --topic "$prefix.requests." --resource-pattern-type prefixed
-allow "$worker" Write,DescribeConfigs --topic "$prefix.results" --topic "$prefix.audit" --topic "$prefix.dead-letters"
+allow "$worker" Write,DescribeConfigs --topic "$prefix.results" --topic "$prefix.audit" --topic "$prefix.audit.boxes" --topic "$prefix.dead-letters"
 allow "$worker" Read --group "$group"
 allow "$worker" Write --transactional-id "$group-" --resource-pattern-type prefixed
 
@@ -82,11 +82,11 @@ allow "$monitor" Read --group "$prefix-monitor"
 allow "$monitor" Write --transactional-id "$prefix-monitor-" --resource-pattern-type prefixed
 
 # --- auditor
-allow "$auditor" Read --topic "$prefix.audit" --topic "$prefix.audit.checkpoints"
+allow "$auditor" Read --topic "$prefix.audit" --topic "$prefix.audit.boxes" --topic "$prefix.audit.checkpoints"
 allow "$auditor" Read --topic "$prefix.alerts" --topic "$prefix.monitor.state" --topic "$prefix.monitor.journal"
 
 # --- operator
-for topic in requests results audit audit.checkpoints dead-letters alerts alert-commands monitor.state monitor.journal; do
+for topic in requests results audit audit.boxes audit.checkpoints dead-letters alerts alert-commands monitor.state monitor.journal; do
   allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.$topic"
 done
 allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.requests." --resource-pattern-type prefixed

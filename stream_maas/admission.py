@@ -9,7 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stream_maas.errors import BadOutputError, ExpiredError, TooLargeError, UnknownTenantError
-from stream_maas.records import KafkaRecord, Request
+from stream_maas.records import KafkaRecord, PolicyDecision, Request
+
+DENIED_BY = {
+    code: (PolicyDecision(rule, "deny"),)
+    for code, rule in (
+        ("expired", "admission.deadline"),
+        ("quota", "admission.quota"),
+        ("redaction_error", "privacy.fail_closed"),
+        ("shed", "admission.overload"),
+        ("too_large", "admission.size"),
+        ("unknown_tenant", "admission.tenant"),
+    )
+}
+"""Rejection code -> the rule of ours that decided."""
 
 
 @dataclass(frozen=True, slots=True)

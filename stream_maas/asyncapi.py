@@ -32,6 +32,7 @@ _HEADER_TEXTS = {
     headers.CONTENT_TYPE: "Media type of the value.",
     headers.TRACEPARENT: "W3C trace context of the request, passed on.",
     headers.AUDIT_ID: "Id of the audit event about the request.",
+    headers.AUDIT_LEAF: "Leaf hash (RFC 6962) of that event, hex: with the id, a receipt for it.",
     headers.CODE: "Rejection code.",
     headers.X_REQUEST_ID: "Id of the request where neither body nor ce_id has one.",
     **{name: "Name of the model where the body has none." for name, _ in headers.MODEL_HEADERS},
@@ -47,6 +48,7 @@ _ANSWER_HEADERS = (
     headers.CE_CORRELATION_ID,
     headers.CONTENT_TYPE,
     headers.AUDIT_ID,
+    headers.AUDIT_LEAF,
     headers.TRACEPARENT,
 )
 _DEAD_LETTER_HEADERS = (
@@ -70,6 +72,7 @@ _MESSAGES: dict[str, tuple[str, str | None, Sequence[str], Sequence[str]]] = {
     "result": ("Prediction", headers.PREDICTION_TYPE, _ANSWER_HEADERS, _ANSWER_HEADERS[:-1]),
     "rejection": ("Rejection", headers.REJECTION_TYPE, _ANSWER_HEADERS, _ANSWER_HEADERS[:-1]),
     "audit-event": ("Audit event", None, (headers.CONTENT_TYPE,), (headers.CONTENT_TYPE,)),
+    "audit-service-event": ("Audit event about the service", None, (headers.CONTENT_TYPE,), (headers.CONTENT_TYPE,)),
     "dead-letter": ("Dead letter", headers.DEAD_LETTER_TYPE, _DEAD_LETTER_HEADERS, _DEAD_LETTER_HEADERS),
     "alert": ("Alert event", None, (), ()),
     "alert-command": ("Alert command", None, (), ()),
@@ -77,6 +80,7 @@ _MESSAGES: dict[str, tuple[str, str | None, Sequence[str], Sequence[str]]] = {
 _CORRELATION = {
     "request": "$message.payload#/id",
     "audit-event": "$message.payload#/data/request/id",
+    "audit-service-event": "$message.payload#/id",
     "alert": "$message.payload#/incident_id",
 }
 _SERVICE_ROLES = ("worker", "sealer", "monitor", "dashboard")
@@ -189,7 +193,7 @@ def _message(stem: str, specs: Sequence[TopicSpec]) -> dict[str, Any]:
     known: dict[str, Any] = {name: {"type": "string", "description": _HEADER_TEXTS[name]} for name in names}
     if ce_type is not None:
         known[headers.CE_TYPE]["const"] = ce_type
-    structured = stem == "audit-event"
+    structured = stem.startswith("audit-")
     made: dict[str, Any] = {"name": stem, "title": title, "summary": spec.value}
     made["contentType"] = (headers.CLOUDEVENTS_JSON_TYPE if structured else headers.JSON_TYPE).decode()
     if known:

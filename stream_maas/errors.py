@@ -170,6 +170,12 @@ class TopicsError(ServiceError):
     code = "topics"
 
 
+class KeyStoreError(ServiceError):
+    """Data keys cannot be read or kept, so nothing can be boxed."""
+
+    code = "key_store"
+
+
 class LedgerError(ServiceError):
     """A tree, proof, note or key is not what it must be, or would contradict what was signed before."""
 

@@ -26,7 +26,15 @@ from typing import Any
 import msgspec
 
 from stream_maas import wire
-from stream_maas.admission import Limits, check_answer_size, check_deadline, check_size, check_tenant, deadline_us
+from stream_maas.admission import (
+    DENIED_BY,
+    Limits,
+    check_answer_size,
+    check_deadline,
+    check_size,
+    check_tenant,
+    deadline_us,
+)
 from stream_maas.errors import (
     BadOutputError,
     ExpiredError,
@@ -37,6 +45,8 @@ from stream_maas.errors import (
     TooLargeError,
 )
 from stream_maas.inference import Cancellation, Catalog, Model, Output, Row
+from stream_maas.ledger import boxes
+from stream_maas.ledger.boxes import BoxKeys
 from stream_maas.privacy import Redactor
 from stream_maas.records import (
     Answered,
@@ -51,6 +61,7 @@ from stream_maas.records import (
     Rejection,
     Request,
     Timings,
+    Unlinked,
 )
 
 Clock = Callable[[], int]
@@ -80,13 +91,15 @@ class Service:
     source: str
     """CloudEvents source of everything we publish, for example "/stream-maas/stream-maas"."""
     digest_key: bytes
+    boxes: BoxKeys | None = None
+    """Keys of the boxes that keep redacted inputs; None keeps none."""
 
 
 class Item:
     """One record on its way. Mutable, but it never leaves the chunk that made it."""
 
     __slots__ = (
-        "batch", "call", "deadline_us", "error", "id_source", "infer_us", "key", "looped", "model",
+        "batch", "box", "call", "deadline_us", "error", "id_source", "infer_us", "inputs", "key", "looped", "model",
         "output", "output_digest", "record", "redact_us", "redacted", "request", "request_id", "row", "subject_ref",
         "timings",
     )  # fmt: skip
@@ -110,6 +123,8 @@ class Item:
         self.batch: BatchPosition | None = None
         self.call: Batch | None = None
         """The model call that answers it."""
+        self.inputs: bytes | None = None
+        self.box: str | None = None
         self.redact_us = 0
         self.infer_us = 0
         self.timings = _NO_TIMINGS
@@ -289,16 +304,13 @@ def finish(plan: Plan, *, clock: Clock, service: Service) -> Answered:
         item.timings = Timings(waited_us, item.redact_us, item.infer_us, waited_us + elapsed_us)
         if item.deadline_us is not None and item.error is None and written_us > item.deadline_us:
             item.error = ExpiredError(_LATE)
-    results = [result for item in plan.items if (result := _result(item, service)) is not None]
+    answers = [_result(item, service) for item in plan.items]
+    boxed = _box(plan.items, service)
     decisions = [_decision(item, moment.lane, service) for item in plan.items]
-    audit_headers = wire.audit_headers()
+    encode, headers = service.audit.encode, wire.audit_headers()
     audits = [
-        Outgoing(
-            decision.request_id.encode(),
-            service.audit.encode(decision, time_us=written_us),
-            audit_headers,
-        )
-        for decision in decisions
+        Unlinked(decision.request_id.encode(), *encode(decision, time_us=written_us), headers, answer)
+        for decision, answer in zip(decisions, answers, strict=True)
     ]
     dead_letters = [_dead_letter(item, service) for item in plan.items if item.error and item.error.dead_letter]
     codes, models, redactions = _tally(plan.items)
@@ -308,7 +320,7 @@ def finish(plan: Plan, *, clock: Clock, service: Service) -> Answered:
         "finish": (clock() - finish_ns) // 1000,
     }
     return Answered(
-        results=results,
+        results=[answer for answer in answers if answer is not None],
         audits=audits,
         dead_letters=dead_letters,
         codes=codes,
@@ -318,6 +330,7 @@ def finish(plan: Plan, *, clock: Clock, service: Service) -> Answered:
         total_us=[decision.timings.total_us for decision in decisions],
         stages_us=stages_us,
         batch_sizes=[len(batch.items) for batch in plan.batches],
+        boxes=boxed,
     )
 
 
@@ -451,6 +464,30 @@ def _result(item: Item, service: Service) -> Outgoing | None:
     return Outgoing(item.key, value, headers)
 
 
+def _box(items: Sequence[Item], service: Service) -> list[Outgoing]:
+    """The redacted inputs in boxes; every item is told which one holds its own. Raises `KeyStoreError`."""
+    if service.boxes is None:
+        return []
+    contents = []
+    kept = [item for item in items if item.redacted is not None]
+    for item in kept:
+        request, record = item.redacted.value, item.record  # type: ignore[union-attr]
+        event_id = wire.audit_id(record.topic, record.partition, record.offset)
+        owner = (request.tenant or "", item.subject_ref or "")
+        contents.append((owner, boxes.entry(event_id, request, _inputs(item))))
+    names, rows = boxes.seal_all(contents, service.boxes)
+    for item, name in zip(kept, names, strict=True):
+        item.box = name
+    return rows
+
+
+def _inputs(item: Item) -> bytes:
+    if item.inputs is None:
+        assert item.redacted is not None
+        item.inputs = _encode(item.redacted.value.inputs)
+    return item.inputs
+
+
 def _decision(item: Item, lane: str, service: Service) -> Decision:
     """What the audit event says of one record."""
     record, redacted, output, error = item.record, item.redacted, item.output, item.error
@@ -474,6 +511,7 @@ def _decision(item: Item, lane: str, service: Service) -> Decision:
         model_name=request.model_name,
         input_bytes=len(record.value) if record.value is not None else 0,
         input_digest=_input_digest(item, service),
+        box=item.box,
         redactions=redacted.counts if redacted is not None else {},
         redaction_policy=service.redactor.policy,
         redaction=redacted.report if redacted is not None else _unredacted(item, service),
@@ -483,6 +521,10 @@ def _decision(item: Item, lane: str, service: Service) -> Decision:
         batch=item.batch,
         timings=item.timings,
         trace_id=request.traceparent[3:35] if request.traceparent else None,
+        app=request.app,
+        principal=request.principal,
+        basis=request.basis,
+        policy=DENIED_BY.get(error.code, ()) if error is not None else (),
     )
 
 
@@ -512,7 +554,7 @@ def _input_digest(item: Item, service: Service) -> str:
     """Keyed digest of the redacted inputs; of the raw bytes where no redacted form exists."""
     if item.redacted is not None:
         request = item.redacted.value
-        return digest(service.digest_key, "input", request.tenant, _encode(request.inputs))
+        return digest(service.digest_key, "input", request.tenant, _inputs(item))
     return digest(service.digest_key, "raw", None, item.record.value or b"")
 
 

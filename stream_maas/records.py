@@ -80,6 +80,12 @@ class Request(Struct, frozen=True):
     parameters: Mapping[str, ParameterValue] = {}
     """Parameters that are not understood, kept for the audit trail of what was asked."""
     traceparent: str | None = None
+    app: str | None = None
+    """The application that asks, as it names itself."""
+    principal: str | None = None
+    """Who asks through it: an id of the caller's access management, not a person's name."""
+    basis: str | None = None
+    """Legal basis of the purpose, in the caller's terms."""
 
 
 T = TypeVar("T")
@@ -176,6 +182,26 @@ class Writer(Struct, frozen=True):
     """Version of stream_maas."""
     runtime: Mapping[str, str | int] = {}
     """ONNX Runtime version, provider, threads, optimisation level."""
+    host: str | None = None
+    """Name of the machine or container."""
+
+
+class Link(Struct, frozen=True):
+    """Where an audit event stands in the chain of its writer session and partition."""
+
+    session: str
+    """32 hex digits, random per session."""
+    counter: int
+    """0 for the first event of the chain, which is the session's start; one more for each after it."""
+    prev: str | None = None
+    """Leaf hash (hex) of the event before it in the chain; None for the first one."""
+
+
+class PolicyDecision(Struct, frozen=True):
+    """What a rule of ours said about a record: `outcome` is "allow", "deny" or "degrade"."""
+
+    rule: str
+    outcome: Literal["allow", "deny", "degrade"]
 
 
 class Decision(Struct, frozen=True):
@@ -214,6 +240,13 @@ class Decision(Struct, frozen=True):
     batch: BatchPosition | None = None
     timings: Timings = Timings()
     trace_id: str | None = None
+    app: str | None = None
+    principal: str | None = None
+    basis: str | None = None
+    box: str | None = None
+    """SHA-256 hex of the encrypted box that holds the redacted input; None where none was written."""
+    policy: tuple[PolicyDecision, ...] = ()
+    """Rules that decided; empty where none had to."""
 
 
 class Outgoing(Struct, frozen=True):
@@ -224,11 +257,24 @@ class Outgoing(Struct, frozen=True):
     headers: list[tuple[str, bytes]]
 
 
+class Unlinked(Struct, frozen=True):
+    """An audit record that waits for its place in the chain: `ledger.chain.link` makes it an `Outgoing`."""
+
+    key: bytes | None
+    head: bytes
+    """Canonical bytes up to the place of `data.writer.session`."""
+    tail: bytes
+    """Canonical bytes behind it."""
+    headers: list[tuple[str, bytes]]
+    answer: Outgoing | None = None
+    """The result that gets the receipt; None where the record has no result."""
+
+
 class Answered(Struct, frozen=True):
     """What `pipeline.serve` returns for one chunk: the lists are in input order; the tallies feed metrics."""
 
     results: list[Outgoing]
-    audits: list[Outgoing]
+    audits: list[Unlinked]
     dead_letters: list[Outgoing]
     codes: Mapping[str, int]
     """"prediction" or a rejection code -> count."""
@@ -243,3 +289,5 @@ class Answered(Struct, frozen=True):
     """Stage -> microseconds spent on the whole chunk."""
     batch_sizes: Sequence[int] = ()
     """Rows per model call."""
+    boxes: Sequence[Outgoing] = ()
+    """Encrypted boxes with the redacted inputs; events name them."""

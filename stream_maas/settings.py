@@ -22,6 +22,7 @@ from stream_maas.admission import Limits
 from stream_maas.errors import SettingsError
 from stream_maas.inference.config import RuntimeConfig
 from stream_maas.ledger.config import LedgerConfig
+from stream_maas.ledger.writer_config import WriterConfig
 from stream_maas.monitor.config import MonitorConfig
 from stream_maas.privacy.config import RedactionConfig
 
@@ -174,6 +175,7 @@ class Settings:
     monitor: MonitorConfig = MonitorConfig()
     dashboard: DashboardConfig = DashboardConfig()
     ledger: LedgerConfig = LedgerConfig()
+    audit: WriterConfig = WriterConfig()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 

@@ -111,6 +111,11 @@ def audit_cosignatures(prefix: str) -> str:
     return f"{prefix}.audit.cosignatures"
 
 
+def audit_boxes(prefix: str) -> str:
+    """The topic with encrypted redacted inputs, which audit events refer to."""
+    return f"{prefix}.audit.boxes"
+
+
 def dead_letters(prefix: str) -> str:
     """The topic with redacted copies of records that an operator may want to see."""
     return f"{prefix}.dead-letters"
@@ -174,10 +179,11 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
         ),
         TopicSpec(
             name=audit(prefix),
-            description="Exactly one event for each request: what was decided, by which model, on which input.",
-            key="request id",
+            description="Exactly one event for each request: what was decided, by which model, on which input. Between "
+            "them, events about the service itself.",
+            key="request id, or the writer's session",
             value="audit event, CloudEvents structured mode in canonical JSON",
-            schema=("audit-event",),
+            schema=("audit-event", "audit-service-event"),
             partitions="requests",
             retention_ms=FOR_EVER,
             written_by=("worker",),
@@ -204,6 +210,17 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             retention_ms=FOR_EVER,
             written_by=("witness",),
             read_by=("dashboard", "auditor"),
+        ),
+        TopicSpec(
+            name=audit_boxes(prefix),
+            description="Redacted inputs, encrypted: what a decision was made on, until its key or its time is gone.",
+            key="SHA-256 of the value, hex, as the audit events say it",
+            value="encrypted box",
+            schema=(),
+            partitions="requests",
+            retention_ms=30 * _DAY_MS,
+            written_by=("worker",),
+            read_by=("auditor",),
         ),
         TopicSpec(
             name=dead_letters(prefix),

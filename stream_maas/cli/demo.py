@@ -78,7 +78,7 @@ class Asked:
 
 
 async def _demo(settings: Settings, config_file: str | None, output: Output) -> int:
-    from stream_maas import kafka, topics
+    from stream_maas import kafka, topics, wire
 
     started = time.monotonic()
     with _broker(settings, output) as kafka_config, tempfile.TemporaryDirectory(prefix="stream-maas-demo-") as folder:
@@ -90,6 +90,8 @@ async def _demo(settings: Settings, config_file: str | None, output: Output) -> 
             await _settled(settings)
         logs = log.read_bytes()
         held = {name: await _read(settings, name) for name in ("requests", "results", "audit", "dead-letters")}
+        held["service"] = [record for record in held["audit"] if not wire.is_decision(record.value or b"")]
+        held["audit"] = [record for record in held["audit"] if wire.is_decision(record.value or b"")]
     _show_answers(asked, output)
     _show_rejections(held, output)
     _show_audit(held["audit"], output)

@@ -16,7 +16,7 @@ from stream_maas.cli.common import Bootstrap, ConfigFile, Json, Output, Prefix, 
 if TYPE_CHECKING:
     from stream_maas.records import KafkaRecord, Prediction, Rejection, Request
     from stream_maas.settings import Settings
-    from stream_maas.wire import AuditEvent
+    from stream_maas.wire import AuditEvent, ServiceEvent
 
 
 def tail(
@@ -155,6 +155,7 @@ def gist(record: KafkaRecord) -> str:
     readers: tuple[Callable[[], str], ...] = (
         lambda: _answer_gist(wire.decode_answer(record.value or b"")),
         lambda: _audit_gist(wire.decode_audit(record.value or b"")),
+        lambda: _service_gist(wire.decode_service_event(record.value or b"")),
         lambda: _request_gist(wire.decode_request(record)),
     )
     for reader in readers:
@@ -195,6 +196,11 @@ def _audit_gist(event: AuditEvent) -> str:
     if decision.redactions:
         parts.append(_counts(decision.redactions))
     return "  ".join([*parts, f"of {event.id}"])
+
+
+def _service_gist(event: ServiceEvent) -> str:
+    told = [f"{name}={_short(member)}" for name, member in event.body.items()]
+    return "  ".join(["service    ", event.kind, *told, f"by {event.writer.instance}", f"of {event.link.session[:8]}"])
 
 
 def _request_gist(request: Request) -> str:

@@ -17,7 +17,9 @@ from stream_maas.privacy.transform import TOKEN
 from stream_maas.privacy.walk import SMALLEST_PERSONAL_INTEGER, Walk, are_small
 from stream_maas.records import Request, Tensor
 
-_TEXT_FIELDS: Final = ("tenant", "purpose", "consent_ref", "model_name", "model_version")
+_TEXT_FIELDS: Final = (
+    "tenant", "purpose", "consent_ref", "app", "principal", "basis", "model_name", "model_version",
+)  # fmt: skip
 _STRUCTURAL: Final = re.compile(
     "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # UUID, RFC 9562
     "|[0-9a-fA-F]{32}"  # the same without hyphens; MD5
@@ -41,7 +43,8 @@ def is_clear(detector: Detector, config: RedactionConfig, request: Request, key:
     texts = [
         text
         for text in (
-            request.tenant, request.purpose, request.consent_ref, request.model_name, request.model_version,
+            request.tenant, request.purpose, request.consent_ref, request.app, request.principal, request.basis,
+            request.model_name, request.model_version,
         )
         if text is not None
     ]  # fmt: skip

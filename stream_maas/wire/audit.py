@@ -15,38 +15,58 @@ from urllib.parse import quote
 
 import orjson
 
-from stream_maas.records import Decision, Writer
-from stream_maas.wire.headers import AUDIT_TYPE, audit_id
+from stream_maas.records import Decision, Link, Writer
+from stream_maas.wire.headers import AUDIT_TYPE, DENIED_TYPE, FAILED_TYPE, audit_id
+from stream_maas.wire.schemas import schema_id
 from stream_maas.wire.tensors import MAX_SAFE_INTEGER
 
-AUDIT_SCHEMA = "https://stream-maas.org/schemas/v1/audit-event.schema.json"
+AUDIT_SCHEMA = schema_id("audit-event")
+FAILED_CODES = frozenset({"redaction_error", "model_error", "bad_output", "circuit_open", "audit_unavailable"})
+"""Rejections because the service could not. All other codes say that a rule of ours, or the contract, said no."""
 
 _CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 
 
-def encode_audit(decision: Decision, writer: Writer, *, time_us: int) -> bytes:
+def decision_type(code: str | None) -> str:
+    """CloudEvents `type` of a decision with this rejection code (None: a prediction)."""
+    if code is None:
+        return AUDIT_TYPE
+    return FAILED_TYPE if code in FAILED_CODES else DENIED_TYPE
+
+
+def encode_audit(decision: Decision, writer: Writer, *, time_us: int, link: Link) -> bytes:
     """The value of an audit record. `time_us`: epoch microseconds at which the event was written.
 
     Integers beyond 2^53 - 1 (a producer may set any record timestamp) are cut to it. Raises `ValueError` for a
     redaction type or runtime fact whose name is not ASCII, which is an error of the program, not of a record.
     """
+    return encode_event(decision, writer, time_us=time_us, link=link)
+
+
+def encode_event(decision: Decision, writer: Writer, *, time_us: int, link: Link | None) -> bytes:
+    """`encode_audit`; with `link` None an event that stands in no chain yet, for `wire.AuditEncoder` only."""
     event = {
         "specversion": "1.0",
-        "type": AUDIT_TYPE,
+        "type": decision_type(decision.code),
         "source": service_source(writer.app),
         "id": audit_id(decision.topic, decision.partition, decision.offset),
         "time": rfc3339(time_us),
         "datacontenttype": "application/json",
         "dataschema": AUDIT_SCHEMA,
-        "data": _data(decision, writer),
+        "data": _data(decision, writer, link),
     }
+    return canonical(event)
+
+
+def canonical(event: Mapping[str, Any]) -> bytes:
+    """Canonical bytes of an event with ASCII names and no floats; integers beyond 2^53 - 1 are cut to it."""
     try:
         return orjson.dumps(event, option=_CANONICAL)
     except orjson.JSONEncodeError:
         return orjson.dumps(_clamped(event), option=_CANONICAL)
 
 
-def _data(d: Decision, writer: Writer) -> dict[str, Any]:
+def _data(d: Decision, writer: Writer, link: Link | None) -> dict[str, Any]:
     request: dict[str, Any] = {
         "id": d.request_id,
         "id_source": d.id_source,
@@ -72,15 +92,14 @@ def _data(d: Decision, writer: Writer) -> dict[str, Any]:
             "infer": timings.infer_us,
             "total": timings.total_us,
         },
-        "writer": {
-            "app": writer.app,
-            "instance": writer.instance,
-            "build": writer.build,
-            "runtime": ascii_members(writer.runtime),
-        },
+        "writer": writer_members(writer, link),
     }
     if d.input_digest is not None:
         data["input"]["digest"] = d.input_digest
+    if d.box is not None:
+        data["input"]["box"] = d.box
+    if d.policy:
+        data["policy"] = [{"rule": said.rule, "outcome": said.outcome} for said in d.policy]
     if d.code is not None:
         data["code"] = d.code
     if d.trace_id is not None:
@@ -123,17 +142,34 @@ def redaction_members(d: Decision) -> dict[str, Any]:
     return members
 
 
+def writer_members(writer: Writer, link: Link | None) -> dict[str, Any]:
+    """`data.writer` of any event of ours: who writes, on what, and where in the chain."""
+    members: dict[str, Any] = {
+        "app": writer.app,
+        "instance": writer.instance,
+        "build": writer.build,
+        "runtime": ascii_members(writer.runtime),
+    }
+    if writer.host is not None:
+        members["host"] = writer.host
+    if link is not None:
+        members["session"] = {"id": link.session, "counter": link.counter}
+        if link.prev is not None:
+            members["session"]["prev"] = link.prev
+    return members
+
+
 def _caller(d: Decision) -> dict[str, str]:
-    caller = {}
-    if d.tenant is not None:
-        caller["tenant"] = d.tenant
-    if d.subject_ref is not None:
-        caller["subject_ref"] = d.subject_ref
-    if d.purpose is not None:
-        caller["purpose"] = d.purpose
-    if d.consent_ref is not None:
-        caller["consent_ref"] = d.consent_ref
-    return caller
+    caller = {
+        "app": d.app,
+        "basis": d.basis,
+        "consent_ref": d.consent_ref,
+        "principal": d.principal,
+        "purpose": d.purpose,
+        "subject_ref": d.subject_ref,
+        "tenant": d.tenant,
+    }
+    return {name: value for name, value in caller.items() if value is not None}
 
 
 def _output(d: Decision) -> dict[str, str | int]:

@@ -3,6 +3,9 @@
 `encode_audit` is the definition, this is its twin for the hot path. What is the same in all events of a worker is
 serialised once, and the structs below have their members in sorted order, so that nothing has to be sorted.
 tests/unit/wire/test_audit.py holds both against each other on random events.
+
+An event's place in its chain is known only when it joins a transaction (ledger/chain.py). It is the last member of
+`data.writer`, which is the last member of `data`, so an event is encoded as two halves and linked by joining them.
 """
 
 from __future__ import annotations
@@ -13,13 +16,23 @@ import msgspec
 import orjson
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from stream_maas.records import Decision, ModelRef, RedactionReport, Writer
-from stream_maas.wire.audit import AUDIT_SCHEMA, ascii_members, encode_audit, redaction_members, rfc3339, service_source
-from stream_maas.wire.headers import AUDIT_TYPE, audit_id
+from stream_maas.records import Decision, Link, ModelRef, RedactionReport, Writer
+from stream_maas.wire.audit import (
+    AUDIT_SCHEMA,
+    decision_type,
+    encode_event,
+    redaction_members,
+    rfc3339,
+    service_source,
+    writer_members,
+)
+from stream_maas.wire.headers import audit_id
 from stream_maas.wire.tensors import MAX_SAFE_INTEGER
 
 _MAX_MODELS = 256
 """Fragments kept; a worker serves far fewer models at a time."""
+_REST = b'}},"datacontenttype":"application/json","dataschema":"%b","id":' % AUDIT_SCHEMA.encode()
+"""What follows `data.writer.session`."""
 
 
 class _Batch(Struct, gc=False):
@@ -29,15 +42,24 @@ class _Batch(Struct, gc=False):
 
 
 class _Caller(Struct, gc=False):
+    app: str | UnsetType
+    basis: str | UnsetType
     consent_ref: str | UnsetType
+    principal: str | UnsetType
     purpose: str | UnsetType
     subject_ref: str | UnsetType
     tenant: str | UnsetType
 
 
 class _Input(Struct, gc=False):
+    box: str | UnsetType
     bytes: int
     digest: str | UnsetType
+
+
+class _Policy(Struct, gc=False):
+    outcome: str
+    rule: str
 
 
 class _Output(Struct, gc=False):
@@ -73,6 +95,7 @@ class _Data(Struct, gc=False):
     input: _Input
     model: Raw | UnsetType
     output: _Output | UnsetType
+    policy: list[_Policy] | UnsetType
     redaction: Raw
     request: _Request
     status: str
@@ -81,49 +104,37 @@ class _Data(Struct, gc=False):
     writer: Raw
 
 
-class _Event(Struct, gc=False):
-    data: _Data
-    datacontenttype: str
-    dataschema: str
-    id: str
-    source: str
-    specversion: str
-    time: str
-    type: str
-
-
 class AuditEncoder:
     """Encodes the audit events of one writer. Not for several threads at once."""
 
     def __init__(self, writer: Writer) -> None:
         """Raises `ValueError` for a runtime fact whose name is not ASCII."""
         self._writer = writer
-        self._described = _sorted(
-            app=writer.app, build=writer.build, instance=writer.instance, runtime=ascii_members(writer.runtime)
-        )
-        self._source = service_source(writer.app)
+        self._described = _sorted(**writer_members(writer, None))
+        self._source = orjson.dumps(service_source(writer.app))
         self._models: dict[ModelRef, Raw] = {}
         self._clear: tuple[str, RedactionReport | None, Raw] = ("", None, Raw(b""))
-        self._time = (0, rfc3339(0))
+        self._time_us = 0
+        self._ends: dict[str | None, bytes] = {}
+        """Rejection code -> what follows the id of an event written at `_time_us`."""
         self._encode = msgspec.json.Encoder().encode
 
-    def encode(self, d: Decision, *, time_us: int) -> bytes:
-        """`encode_audit(d, writer, time_us=time_us)`, byte for byte."""
+    def encode(self, d: Decision, *, time_us: int) -> tuple[bytes, bytes]:
+        """(head, tail): with `session_member(link)` in between it is what `encode_audit` writes, byte for byte."""
         t = d.timings
         clocks = (d.timestamp_ms, t.queue_us, t.total_us, t.infer_us, t.redact_us)
         if max(clocks) > MAX_SAFE_INTEGER or min(clocks) < -MAX_SAFE_INTEGER:
-            return encode_audit(d, self._writer, time_us=time_us)
-        if self._time[0] != time_us:
-            self._time = (time_us, rfc3339(time_us))
+            return _halves(encode_event(d, self._writer, time_us=time_us, link=None))
         batch = d.batch
         data = _Data(
             _Batch(batch.id, batch.index, batch.size) if batch is not None else UNSET,
             _caller(d),
             _known(d.code),
             d.degraded,
-            _Input(d.input_bytes, _known(d.input_digest)),
+            _Input(_known(d.box), d.input_bytes, _known(d.input_digest)),
             UNSET if d.model is None else self._models.get(d.model) or self._describe(d.model),
             _output(d),
+            [_Policy(said.outcome, said.rule) for said in d.policy] if d.policy else UNSET,
             self._redaction(d),
             _Request(
                 d.request_id, d.id_source, d.lane, _known(d.model_name),
@@ -134,12 +145,19 @@ class AuditEncoder:
             _known(d.trace_id),
             self._described,
         )  # fmt: skip
-        event_id = audit_id(d.topic, d.partition, d.offset)
-        return self._encode(
-            _Event(
-                data, "application/json", AUDIT_SCHEMA, event_id, self._source, "1.0", self._time[1], AUDIT_TYPE
-            )
-        )  # fmt: skip
+        event_id = self._encode(audit_id(d.topic, d.partition, d.offset))
+        return b'{"data":' + self._encode(data)[:-2], _REST + event_id + self._end(d.code, time_us)
+
+    def _end(self, code: str | None, time_us: int) -> bytes:
+        if self._time_us != time_us:
+            self._time_us = time_us
+            self._ends.clear()
+        end = self._ends.get(code)
+        if end is None:
+            end = self._ends[code] = b',"source":%b,"specversion":"1.0","time":"%b","type":"%b"}' % (
+                self._source, rfc3339(time_us).encode(), decision_type(code).encode(),
+            )  # fmt: skip
+        return end
 
     def _redaction(self, d: Decision) -> Raw:
         if d.redactions:
@@ -161,10 +179,40 @@ class AuditEncoder:
         return fragment
 
 
+def session_member(link: Link) -> bytes:
+    """What stands between the two halves of an event (`ledger.chain.link` writes the same, faster)."""
+    session: dict[str, str | int] = {"counter": link.counter, "id": link.session}
+    if link.prev is not None:
+        session["prev"] = link.prev
+    return b',"session":' + orjson.dumps(session)
+
+
+def _halves(value: bytes) -> tuple[bytes, bytes]:
+    """Quotes inside of strings are escaped, so the last occurrence is the member itself."""
+    place = value.rindex(_REST)
+    return value[:place], value[place:]
+
+
 def _caller(d: Decision) -> _Caller | UnsetType:
-    if d.tenant is None and d.purpose is None and d.subject_ref is None and d.consent_ref is None:
+    if (
+        d.tenant is None
+        and d.purpose is None
+        and d.subject_ref is None
+        and d.consent_ref is None
+        and d.app is None
+        and d.principal is None
+        and d.basis is None
+    ):
         return UNSET
-    return _Caller(_known(d.consent_ref), _known(d.purpose), _known(d.subject_ref), _known(d.tenant))
+    return _Caller(
+        _known(d.app),
+        _known(d.basis),
+        _known(d.consent_ref),
+        _known(d.principal),
+        _known(d.purpose),
+        _known(d.subject_ref),
+        _known(d.tenant),
+    )
 
 
 def _output(d: Decision) -> _Output | UnsetType:

@@ -14,9 +14,19 @@ import msgspec
 from msgspec import Meta, Struct
 
 from stream_maas.errors import ERRORS_BY_CODE, UndecodableError
-from stream_maas.records import BatchPosition, Decision, IdSource, ModelRef, RedactionReport, Timings, Writer
+from stream_maas.records import (
+    BatchPosition,
+    Decision,
+    IdSource,
+    Link,
+    ModelRef,
+    PolicyDecision,
+    RedactionReport,
+    Timings,
+    Writer,
+)
 from stream_maas.wire.audit import AUDIT_SCHEMA, encode_audit
-from stream_maas.wire.headers import AUDIT_TYPE
+from stream_maas.wire.headers import AUDIT_TYPE, DENIED_TYPE, FAILED_TYPE
 from stream_maas.wire.tensors import MAX_SAFE_INTEGER
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -39,6 +49,7 @@ class _Request(Struct, forbid_unknown_fields=True):
 
 class _Input(Struct, forbid_unknown_fields=True):
     bytes: Count
+    box: Digest | None = None
     digest: Digest | None = None
 
 
@@ -47,6 +58,14 @@ class _Caller(Struct, forbid_unknown_fields=True):
     subject_ref: Digest | None = None
     purpose: Text | None = None
     consent_ref: Text | None = None
+    app: Text | None = None
+    principal: Text | None = None
+    basis: Text | None = None
+
+
+class _Policy(Struct, forbid_unknown_fields=True):
+    rule: Text
+    outcome: Literal["allow", "deny", "degrade"]
 
 
 class _Model(Struct, forbid_unknown_fields=True):
@@ -91,11 +110,21 @@ class _Timings(Struct, forbid_unknown_fields=True):
     total: AnyInteger
 
 
-class _Writer(Struct, forbid_unknown_fields=True):
+class _Session(Struct, forbid_unknown_fields=True):
+    id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    counter: Count
+    prev: Digest | None = None
+
+
+class WireWriter(Struct, forbid_unknown_fields=True):
+    """`data.writer` of any event of ours."""
+
     app: Text
     instance: Text
     build: Text
     runtime: dict[str, str | AnyInteger]
+    session: _Session
+    host: Text | None = None
 
 
 class _Data(Struct, forbid_unknown_fields=True):
@@ -105,18 +134,19 @@ class _Data(Struct, forbid_unknown_fields=True):
     redaction: _Redaction
     degraded: bool
     timings_us: _Timings
-    writer: _Writer
+    writer: WireWriter
     code: str | None = None
     trace_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")] | None = None
     model: _Model | None = None
     batch: _Batch | None = None
     caller: _Caller | None = None
     output: _Output | None = None
+    policy: Annotated[list[_Policy], Meta(min_length=1)] | None = None
 
 
 class _Event(Struct, forbid_unknown_fields=True):
     specversion: Literal["1.0"]
-    type: Literal[AUDIT_TYPE]  # type: ignore[valid-type]
+    type: Literal[AUDIT_TYPE, DENIED_TYPE, FAILED_TYPE]  # type: ignore[valid-type]
     source: Text
     id: Text
     time: str
@@ -133,6 +163,7 @@ class AuditEvent(Struct, frozen=True):
     time_us: int
     decision: Decision
     writer: Writer
+    link: Link
 
 
 _DECODER = msgspec.json.Decoder(_Event)
@@ -145,16 +176,19 @@ def decode_audit(value: bytes) -> AuditEvent:
     try:
         event = _DECODER.decode(value)
         time_us = (datetime.fromisoformat(event.time) - _EPOCH) // _EPOCH.resolution
-        decision, writer = _decision(event.data), _writer(event.data.writer)
-        canonical = encode_audit(decision, writer, time_us=time_us)
+        decision = _decision(event.data)
+        writer, link = to_writer(event.data.writer)
+        canonical = encode_audit(decision, writer, time_us=time_us, link=link)
     except (msgspec.DecodeError, RecursionError, ValueError, TypeError, OverflowError):
         raise UndecodableError("value: not an audit event of this version") from None
     rejected = decision.status == "rejection"
     if decision.code not in ERRORS_BY_CODE if rejected else decision.code is not None:
         raise UndecodableError("data.code: rejections have one that is known, predictions have none")
+    if link.prev is None or link.counter == 0:
+        raise UndecodableError("data.writer.session: a chain begins with the session's start, not with a decision")
     if canonical != value:
         raise UndecodableError("value: an audit event, but not in its canonical bytes")
-    return AuditEvent(event.id, event.source, time_us, decision, writer)
+    return AuditEvent(event.id, event.source, time_us, decision, writer, link)
 
 
 def _decision(data: _Data) -> Decision:
@@ -190,6 +224,11 @@ def _decision(data: _Data) -> Decision:
         batch=BatchPosition(batch.id, batch.size, batch.index) if batch else None,
         timings=Timings(timings.queue, timings.redact, timings.infer, timings.total),
         trace_id=data.trace_id,
+        app=caller.app,
+        principal=caller.principal,
+        basis=caller.basis,
+        box=data.input.box,
+        policy=tuple(PolicyDecision(said.rule, said.outcome) for said in data.policy or ()),
     )
 
 
@@ -197,5 +236,10 @@ def _report(r: _Redaction) -> RedactionReport:
     return RedactionReport(r.ruleset, r.engine, r.operators, r.places, r.shadow, r.folded, r.truncated, r.client)
 
 
-def _writer(writer: _Writer) -> Writer:
-    return Writer(writer.app, writer.instance, writer.build, writer.runtime)
+def to_writer(writer: WireWriter) -> tuple[Writer, Link]:
+    """Who wrote an event, and where it stands in its chain."""
+    session = writer.session
+    return (
+        Writer(writer.app, writer.instance, writer.build, writer.runtime, writer.host),
+        Link(session.id, session.counter, session.prev),
+    )

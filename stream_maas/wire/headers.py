@@ -16,7 +16,10 @@ AnswerKind = Literal["prediction", "rejection"]
 REQUEST_TYPE = "org.stream-maas.request.v1"
 PREDICTION_TYPE = "org.stream-maas.prediction.v1"
 REJECTION_TYPE = "org.stream-maas.rejection.v1"
-AUDIT_TYPE = "org.stream-maas.audit.decision.v1"
+AUDIT_PREFIX = "org.stream-maas.audit."
+AUDIT_TYPE = AUDIT_PREFIX + "decision.v2"
+DENIED_TYPE = AUDIT_PREFIX + "decision.denied.v2"
+FAILED_TYPE = AUDIT_PREFIX + "decision.failed.v2"
 DEAD_LETTER_TYPE = "org.stream-maas.dead-letter.v1"
 
 CONTENT_TYPE = "content-type"
@@ -27,6 +30,7 @@ CE_TYPE = "ce_type"
 CE_CORRELATION_ID = "ce_correlationid"
 TRACEPARENT = "traceparent"
 AUDIT_ID = "maas-audit-id"
+AUDIT_LEAF = "maas-audit-leaf"
 CODE = "maas-code"
 X_REQUEST_ID = "x-request-id"
 
@@ -47,6 +51,11 @@ _ANSWER_TYPES = {
 }
 _AUDIT_HEADERS = ((CONTENT_TYPE, CLOUDEVENTS_JSON_TYPE),)
 _AUDIT_MARK = b'"type":"org.stream-maas.audit.'
+_DECISION_MARK = _AUDIT_MARK + b"decision."
+_AUDIT_TAIL_BYTES = 100
+"""`type` is the last member of an audit event, and no type is longer than this."""
+_AUDIT_TYPE_AT_END = re.compile(rb'"type":"(org\.stream-maas\.audit\.[a-z0-9.]+)"\}\Z')
+_LEAF = re.compile(rb"[0-9a-f]{64}")
 _OWN_TYPES = frozenset(name.encode() for name in (PREDICTION_TYPE, REJECTION_TYPE, DEAD_LETTER_TYPE))
 _KINDS: dict[bytes, AnswerKind] = {
     PREDICTION_TYPE.encode(): "prediction",
@@ -63,6 +72,31 @@ def coordinates_id(topic: str, partition: int, offset: int) -> str:
 def audit_id(topic: str, partition: int, offset: int) -> str:
     """Id of the audit event of the request record at these coordinates; a repeated run gives the same one."""
     return f"{topic}:{partition}:{offset}"
+
+
+def audit_type(value: bytes) -> str | None:
+    """`type` of an audit event, read off the end of its canonical bytes; None for anything else."""
+    found = _AUDIT_TYPE_AT_END.search(value, max(0, len(value) - _AUDIT_TAIL_BYTES))
+    return found[1].decode() if found else None
+
+
+def is_decision(value: bytes) -> bool:
+    """Whether an audit record is about a request; the others are the service's own (sessions, exports, ...)."""
+    return _DECISION_MARK in value[-_AUDIT_TAIL_BYTES:]
+
+
+def receipt_header(leaf: bytes) -> tuple[str, bytes]:
+    """The header by which a result proves its audit event. `leaf`: RFC 6962 leaf hash of the event, hex."""
+    return AUDIT_LEAF, leaf
+
+
+def read_receipt(headers: Headers) -> tuple[str, bytes] | None:
+    """(event id, 32 bytes leaf hash) of the audit event that belongs to a result; None without a whole receipt."""
+    found = dict(headers)
+    event_id, leaf = header_text(found.get(AUDIT_ID)), found.get(AUDIT_LEAF) or b""
+    if event_id is None or not _LEAF.fullmatch(leaf):
+        return None
+    return event_id, bytes.fromhex(leaf.decode())
 
 
 def header_text(value: bytes | None) -> str | None:
@@ -91,8 +125,8 @@ def is_own_record(record: KafkaRecord) -> bool:
     for name, value in record.headers:
         if name == CE_TYPE and value in _OWN_TYPES:
             return True
-        if name == CONTENT_TYPE and value == CLOUDEVENTS_JSON_TYPE and _AUDIT_MARK in (record.value or b"")[-100:]:
-            return True
+        if name == CONTENT_TYPE and value == CLOUDEVENTS_JSON_TYPE:
+            return _AUDIT_MARK in (record.value or b"")[-_AUDIT_TAIL_BYTES:]
     return False
 
 

@@ -106,6 +106,9 @@ def decode_request(record: KafkaRecord) -> Request:
         known("explain", False),
         kept,
         valid_traceparent(headers.get(TRACEPARENT)) if headers else None,
+        known("app"),
+        known("principal"),
+        known("basis"),
     )
 
 
@@ -250,6 +253,9 @@ _UNDERSTOOD: dict[str, Callable[[ParameterValue, str], Any]] = {
     DATA_SUBJECT: _text,
     "purpose": _text,
     "consent_ref": _text,
+    "app": _text,
+    "principal": _text,
+    "basis": _text,
     "priority": _priority,
     "timeout": _timeout,
     "explain": _flag,

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SCHEMA_NAMES = ("request", "result", "rejection", "audit-event", "dead-letter", "alert", "alert-command")
+SCHEMA_NAMES = (
+    "request", "result", "rejection", "audit-event", "audit-service-event", "dead-letter", "alert", "alert-command",
+)  # fmt: skip
 """Stems of the files `<name>.schema.json`. The results topic holds `result` (a prediction) or `rejection`."""
 SCHEMA_BASE = "https://stream-maas.org/schemas/v1/"
-"""What a schema's `$id` begins with. An identifier: nothing is fetched from it."""
+"""What the `$id` of a first version begins with. An identifier: nothing is fetched from it."""
+
+_VERSIONS = {"audit-event": "v2"}
+"""Formats that have had more than one version."""
 
 _PACKAGE = Path(__file__).parents[1]
+
+
+def schema_id(name: str) -> str:
+    """`$id` of the schema in `<name>.schema.json`."""
+    return f"{SCHEMA_BASE.removesuffix('v1/')}{_VERSIONS.get(name, 'v1')}/{name}.schema.json"
 
 
 def schemas_dir() -> Path:

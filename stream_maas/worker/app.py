@@ -18,16 +18,18 @@ from stream_maas import __version__, kafka, pipeline, topics, wire
 from stream_maas.errors import ServiceError
 from stream_maas.inference import Catalog
 from stream_maas.privacy import Redactor
-from stream_maas.records import Answered, Writer
+from stream_maas.records import Answered
 from stream_maas.settings import Settings
 from stream_maas.worker import crash, logs
 from stream_maas.worker.agents import LaneAgent
 from stream_maas.worker.at_least_once import PlainPublisher
 from stream_maas.worker.calls import ModelCalls
+from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.exactly_once import TransactionalPublisher
 from stream_maas.worker.health import Health
 from stream_maas.worker.metrics import Metrics
 from stream_maas.worker.publisher import OutputTopics, Publisher
+from stream_maas.worker.sessions import open_chains, open_key_store, writer_of
 from stream_maas.worker.shell import Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.swap import Serving, meter, tell_changes
 from stream_maas.worker.transport import Chunk, ChunkApp
@@ -65,7 +67,7 @@ class Worker:
             capabilities = await self._reach_broker()
             if self._shell.stopping.is_set():
                 return self._shell.exit_code
-            publisher = self._new_publisher(capabilities)
+            publisher = self._new_publisher(capabilities, open_chains(self._settings, service.catalog))
             self._metrics.info.labels(__version__, publisher.mode, service.redactor.policy).set(1)
             await publisher.start()
             await self._start_app(service, publisher)
@@ -100,11 +102,10 @@ class Worker:
             redactor=redactor,
             catalog=catalog,
             limits=settings.admission,
-            audit=wire.AuditEncoder(
-                Writer(settings.worker.app_id, settings.worker.instance, __version__, catalog.runtime)
-            ),
+            audit=wire.AuditEncoder(writer_of(settings, catalog)),
             source=wire.service_source(settings.worker.app_id),
             digest_key=_digest_key(settings),
+            boxes=open_key_store(settings),
         )
 
     async def _reach_broker(self) -> kafka.Capabilities:
@@ -113,12 +114,15 @@ class Worker:
         wanted = None if settings.worker.delivery == "at-least-once" else transactional_id(settings)
         return await self._shell.reach_broker("worker", transactional_id=wanted, group_id=settings.worker.app_id)
 
-    def _new_publisher(self, capabilities: kafka.Capabilities) -> Publisher:
+    def _new_publisher(self, capabilities: kafka.Capabilities, chains: SessionChains) -> Publisher:
         worker = self._settings.worker
         prefix = self._settings.topics.prefix
         common: dict[str, Any] = {
             "connection": kafka.connection(self._settings.kafka),
-            "topics": OutputTopics(topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix)),
+            "topics": OutputTopics(
+                topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix), topics.audit_boxes(prefix)
+            ),
+            "chains": chains,
             "consumer": self._shell.consumer,
             "commit_interval_ms": worker.commit_interval_ms,
             "compression": worker.compression,

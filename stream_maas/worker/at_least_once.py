@@ -45,6 +45,9 @@ class PlainPublisher(Publisher):
         await self._none_sent.wait()
         await self._commit_acknowledged()
 
+    def _is_aborted(self) -> bool:
+        return False
+
     async def _new_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             **self._common,

@@ -18,11 +18,17 @@ class TransactionalPublisher(Publisher):
 
     def __init__(self, *, group_id: str, transactional_id: str, transaction_timeout_ms: int, **common: Any) -> None:
         super().__init__(**common)
+        self._ending = False
+        """A commit was asked for, and no answer has come."""
         self._group_id = group_id
         self._transactional_id = transactional_id
         self._transaction_timeout_ms = transaction_timeout_ms
         self._recent: set[TopicPartition] = set()
         """Input partitions of the last interval: most likely those of the next one."""
+
+    def _is_aborted(self) -> bool:
+        ending, self._ending = self._ending, False
+        return not ending
 
     async def _new_producer(self) -> FencedProducer:
         producer = FencedProducer(
@@ -51,4 +57,6 @@ class TransactionalPublisher(Publisher):
             # The offsets travel while the rows do.
             offsets = self._producer.send_offsets(interval.offsets, self._group_id, interval.group)
             await asyncio.gather(offsets, *interval.deliveries)
+        self._ending = True
         await self._producer.commit_transaction()
+        self._ending = False

@@ -30,6 +30,7 @@ from aiokafka import TopicPartition
 
 from stream_maas.errors import BrokerError
 from stream_maas.records import Answered, Outgoing
+from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.kip447 import FencedInstanceError, GroupMetadata, StaleGenerationError
 from stream_maas.worker.transport import Chunk
 
@@ -66,6 +67,7 @@ class OutputTopics:
     results: str
     audit: str
     dead_letters: str
+    boxes: str
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class Publisher:
         *,
         connection: Mapping[str, Any],
         topics: OutputTopics,
+        chains: SessionChains,
         consumer: Callable[[], Consumer],
         commit_interval_ms: int,
         compression: str,
@@ -110,6 +113,7 @@ class Publisher:
             "max_request_size": 8 * BATCH_BYTES,
         }
         self._topics = topics
+        self._chains = chains
         self._consumer = consumer
         self._interval_s = commit_interval_ms / 1000
         self._on_commit = on_commit
@@ -238,6 +242,7 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - rule 5
             await self._recover(error)
             return
+        self._chains.commit()
         self._committed(interval, started_s)
 
     def _committed(self, interval: Interval, started_s: float) -> None:
@@ -261,10 +266,13 @@ class Publisher:
         """Rows of one output partition go out together, however many chunks they fill."""
         rows: dict[tuple[str, int], list[Outgoing]] = {}
         for chunk, answered in chunks:
+            # Linking adds the receipts to the results, so it comes before they are encoded.
+            audits = self._chains.link(chunk.tp.partition, answered.audits)
             for topic, outgoing in (
-                (self._topics.audit, answered.audits),
+                (self._topics.audit, audits),
                 (self._topics.results, answered.results),
                 (self._topics.dead_letters, answered.dead_letters),
+                (self._topics.boxes, answered.boxes),
             ):
                 if outgoing:
                     rows.setdefault((topic, chunk.tp.partition), []).extend(outgoing)
@@ -302,6 +310,7 @@ class Publisher:
     async def _recover(self, error: Exception) -> None:
         """Rule 5, under the lock."""
         self._drop()
+        self._chains.roll_back(certain=self._is_aborted())
         self._failures += 1
         stale = isinstance(error, StaleGenerationError)
         self._on_failure("stale_generation" if stale else type(error).__name__)
@@ -363,6 +372,10 @@ class Publisher:
                     await asyncio.wait([sender_task])
         except Exception as error:  # noqa: BLE001 - it is being thrown away
             log.debug("old producer did not stop cleanly", reason=type(error).__name__)
+
+    def _is_aborted(self) -> bool:
+        """Whether nothing of what failed just now can be in the log for readers of committed records."""
+        raise NotImplementedError
 
     async def _new_producer(self) -> Any:
         raise NotImplementedError

@@ -97,9 +97,10 @@ def published() -> dict[str, Headers]:
     )
     answer: dict[str, Any] = {"request_id": "r", "audit_id": "a", "source": "/s", "traceparent": None}
     return {
-        "result": wire.answer_headers("prediction", **answer),
-        "rejection": wire.answer_headers("rejection", **answer),
+        "result": [*wire.answer_headers("prediction", **answer), wire.receipt_header(b"0" * 64)],
+        "rejection": [*wire.answer_headers("rejection", **answer), wire.receipt_header(b"0" * 64)],
         "audit-event": wire.audit_headers(),
+        "audit-service-event": wire.audit_headers(),
         "dead-letter": dead_letter[1],
         "request": wire.request_headers(request_id="r", source="/s", traceparent="t"),
     }

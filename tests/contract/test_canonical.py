@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_maas import wire
-from stream_maas.records import Decision, ModelRef, Timings, Writer
+from stream_maas.records import Decision, Link, ModelRef, Timings, Writer
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "jcs_vectors.json").read_text(encoding="utf-8"))["vectors"]
 GOLDEN = Path(__file__).parent / "golden"
@@ -92,6 +92,7 @@ def test_orjson_writes_the_same_bytes_within_the_rule(vector: Any) -> None:
 TEXT = st.text(min_size=1, max_size=12) | st.sampled_from(
     ["\u0000\u001f\u007f\u0080", "\u2028😀\ufb33", '"\\/', "</script>"]
 )
+LINK = Link("0123456789abcdef0123456789abcdef", 7, "ab" * 32)
 
 
 @given(
@@ -116,7 +117,7 @@ def test_audit_events_are_canonical(text: str, other: str, counts: dict[str, int
         timings=Timings(number, 0, 0, -number),
     )
     value = wire.encode_audit(
-        decision, Writer(other, text, text, {"threads": 1, "provider": other}), time_us=number % 10**15
+        decision, Writer(other, text, text, {"threads": 1, "provider": other}), time_us=number % 10**15, link=LINK
     )
     assert value.decode() == jcs(json.loads(value))
 

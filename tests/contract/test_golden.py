@@ -17,7 +17,9 @@ from stream_maas.records import (
     Decision,
     Headers,
     InputRecord,
+    Link,
     ModelRef,
+    PolicyDecision,
     Prediction,
     Redacted,
     RedactionReport,
@@ -33,7 +35,8 @@ MODEL = ModelRef(
     "sentiment-lite", "1", "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", "Apache-2.0"
 )
 KEYED = "9b74c9897bac770ffc029102a200c5de5c1e6f1d7a2f7b8e1b3f0a4c5d6e7f80"
-WRITER = Writer("stream-maas", "worker-0", "0.1.0", {"onnxruntime": "1.31.1", "intra_op_threads": 1})
+WRITER = Writer("stream-maas", "worker-0", "0.1.0", {"onnxruntime": "1.31.1", "intra_op_threads": 1}, "node-1")
+LINK = Link("0123456789abcdef0123456789abcdef", 7, "ab" * 32)
 PREDICTION = Prediction(
     id="order-4711",
     model=MODEL,
@@ -88,8 +91,43 @@ PREDICTED = Decision(
     label="positive",
     score_ppm=875_000,
     batch=BatchPosition("maas.requests:3:40/0", 8, 2),
+    app="claims-portal",
+    principal="svc-claims",
+    basis="GDPR 6(1)(b)",
+    box=KEYED,
+    policy=(PolicyDecision("admission.quota", "allow"),),
     timings=PREDICTION.timings,
     trace_id=TRACEPARENT[3:35],
+)
+
+
+START = wire.ServiceEvent(
+    "session.start",
+    3,
+    1_790_000_000_000_000,
+    WRITER,
+    Link(LINK.session, 0),
+    key="stream-maas/worker-0+4c3a1d2e+AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAh",
+    signature="A" * 86 + "==",
+    after=("f" * 32, "outcome_unknown"),
+)
+HEARTBEAT = wire.ServiceEvent("session.heartbeat", 3, 1_790_000_000_000_001, WRITER, LINK, signature="A" * 86 + "==")
+PRUNED = wire.ServiceEvent(
+    "pruned",
+    3,
+    1_790_000_000_000_002,
+    WRITER,
+    LINK,
+    {
+        "partition": 3,
+        "size": 3,
+        "next_offset": 5,
+        "root": KEYED,
+        "frontier": [KEYED, KEYED],
+        "before_us": 1_780_000_000_000_000,
+        "policy": "retention-6-months",
+        "approver": "dpo",
+    },
 )
 
 
@@ -113,15 +151,14 @@ def shown(headers: Headers) -> bytes:
 
 
 def answer(kind: str) -> bytes:
-    return shown(
-        wire.answer_headers(
-            kind,  # type: ignore[arg-type]
-            request_id="order-4711",
-            audit_id=wire.audit_id("maas.requests", 3, 42),
-            source="/maas/stream-maas",
-            traceparent=TRACEPARENT,
-        )
+    headers = wire.answer_headers(
+        kind,  # type: ignore[arg-type]
+        request_id="order-4711",
+        audit_id=wire.audit_id("maas.requests", 3, 42),
+        source="/maas/stream-maas",
+        traceparent=TRACEPARENT,
     )
+    return shown([*headers, wire.receipt_header(KEYED.encode())])
 
 
 DOCUMENT = Redacted(
@@ -152,8 +189,12 @@ MADE: dict[str, Callable[[], bytes]] = {
     "prediction-headers.txt": lambda: answer("prediction"),
     "rejection.json": lambda: wire.encode_rejection(Rejection("order-4711", "shed", "lane: overloaded", True, 250)),
     "rejection-headers.txt": lambda: answer("rejection"),
-    "audit-prediction.json": lambda: wire.encode_audit(PREDICTED, WRITER, time_us=1_790_000_000_002_100),
-    "audit-rejection.json": lambda: wire.encode_audit(REJECTED, WRITER, time_us=1_790_000_000_000_901),
+    "audit-prediction.json": lambda: wire.encode_audit(PREDICTED, WRITER, time_us=1_790_000_000_002_100, link=LINK),
+    "audit-rejection.json": lambda: wire.encode_audit(REJECTED, WRITER, time_us=1_790_000_000_000_901, link=LINK),
+    "audit-session-start.json": lambda: wire.encode_service_event(START),
+    "audit-session-heartbeat.json": lambda: wire.encode_service_event(HEARTBEAT),
+    "audit-pruned.json": lambda: wire.encode_service_event(PRUNED),
+    "audit-signed-text.txt": lambda: wire.signed_text("session.heartbeat", "maas.audit", 3, LINK),
     "audit-headers.txt": lambda: shown(wire.audit_headers()),
     "dead-letter.json": lambda: dead_letter(DOCUMENT)[0],
     "dead-letter-digest.json": lambda: dead_letter(None)[0],
@@ -180,6 +221,9 @@ def test_golden_bytes_are_read_back() -> None:
     )
     assert wire.decode_audit(golden("audit-prediction.json")).decision == PREDICTED
     assert wire.decode_audit(golden("audit-rejection.json")).decision == REJECTED
+    assert wire.decode_service_event(golden("audit-session-start.json")) == START
+    assert wire.decode_service_event(golden("audit-session-heartbeat.json")) == HEARTBEAT
+    assert wire.decode_service_event(golden("audit-pruned.json")) == PRUNED
     request = wire.decode_request(InputRecord("t", 0, 0, 0, None, golden("request.json")))
     digest = hashlib.sha256(golden("prediction-without-timings.json")).hexdigest()
     assert wire.decode_audit(golden("audit-prediction.json")).decision.output_digest == digest

@@ -29,7 +29,7 @@ from tests.contract.instances import instances, mutated, walk
 
 SCHEMAS = wire.schemas_dir()
 EXAMPLES = sorted(SCHEMAS.glob("examples/*/*/*.json"))
-NAMES_IN_CODE = ("request", "result", "rejection", "audit-event", "dead-letter")
+NAMES_IN_CODE = ("request", "result", "rejection", "audit-event", "audit-service-event", "dead-letter")
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -111,12 +111,15 @@ def accepts_answer(kind: type) -> Callable[[Any], bool]:
     return accepts
 
 
-def accepts_audit(instance: Any) -> bool:
-    try:
-        wire.decode_audit(orjson.dumps(instance, option=orjson.OPT_SORT_KEYS))
-    except (RequestError, orjson.JSONEncodeError):  # beyond 64 bits there are no canonical bytes
-        return False
-    return True
+def accepts_audit(decode: Callable[[bytes], object]) -> Callable[[Any], bool]:
+    def accepts(instance: Any) -> bool:
+        try:
+            decode(orjson.dumps(instance, option=orjson.OPT_SORT_KEYS))
+        except (RequestError, orjson.JSONEncodeError):  # beyond 64 bits there are no canonical bytes
+            return False
+        return True
+
+    return accepts
 
 
 def accepts_dead_letter(instance: Any) -> bool:
@@ -146,7 +149,8 @@ ACCEPTS: dict[str, Callable[[Any], bool]] = {
     "request": accepts_request,
     "result": accepts_answer(Prediction),
     "rejection": accepts_answer(Rejection),
-    "audit-event": accepts_audit,
+    "audit-event": accepts_audit(wire.decode_audit),
+    "audit-service-event": accepts_audit(wire.decode_service_event),
     "dead-letter": accepts_dead_letter,
 }
 
@@ -165,7 +169,7 @@ def test_schema_is_one_closed_and_described(name: str) -> None:
     document = schema(name)
     jsonschema.Draft202012Validator.check_schema(document)
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert document["$id"] == f"{wire.SCHEMA_BASE}{name}.schema.json"
+    assert document["$id"] == wire.schema_id(name)
     assert document["title"]
     assert document["description"]
     for definition in (document, *document.get("$defs", {}).values()):
@@ -222,13 +226,18 @@ def names_differ(instance: Any) -> bool:
 
 
 def canonical(instance: Any) -> Any:
-    """An audit event as its writer would put it: integers without a fraction, id and source that follow from data."""
+    """An audit event as its writer would put it: integers without a fraction; type, id and source follow from data."""
     if isinstance(instance, dict):
         instance = {member: canonical(item) for member, item in instance.items()}
         data = instance.get("data")
         request, writer = (data.get("request"), data.get("writer")) if isinstance(data, dict) else (None, None)
         if isinstance(request, dict) and {"topic", "partition", "offset"} <= request.keys() and "id" in instance:
             instance["id"] = f"{request['topic']}:{request['partition']}:{request['offset']}"
+            if "decision" in str(instance.get("type")):
+                instance["type"] = wire.decision_type(str(data["code"]) if "code" in data else None)
+        session = writer.get("session") if isinstance(writer, dict) else None
+        if isinstance(session, dict) and {"id", "counter"} <= session.keys() and "partition" in data:
+            instance["id"] = f"{session['id']}:{data['partition']}:{session['counter']}"
         if isinstance(writer, dict) and isinstance(writer.get("app"), str) and "source" in instance:
             instance["source"] = f"/stream-maas/{quote(writer['app'], safe='')}"
         return instance
@@ -239,7 +248,7 @@ def canonical(instance: Any) -> Any:
 
 def compare(name: str, instance: Any) -> None:
     assume(names_differ(instance))
-    said_by_schema, said_by_code = verdicts(name, canonical(instance) if name == "audit-event" else instance)
+    said_by_schema, said_by_code = verdicts(name, canonical(instance) if name.startswith("audit-") else instance)
     assert said_by_schema is said_by_code
 
 

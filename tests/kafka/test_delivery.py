@@ -16,7 +16,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from stream_maas import topics
-from stream_maas.records import Answered, InputRecord, Outgoing
+from stream_maas.ledger.keys import NOTE, SigningKey
+from stream_maas.ledger.session import Session
+from stream_maas.records import Answered, InputRecord, Outgoing, Writer
+from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.exactly_once import TransactionalPublisher
 from stream_maas.worker.kip447 import GroupMetadata, require_stable_offsets
 from stream_maas.worker.publisher import OutputTopics
@@ -138,7 +141,10 @@ async def test_an_interval_that_outlives_its_generation_is_refused(kafka: str, p
             transactional_id=f"{prefix}-w1",
             transaction_timeout_ms=60_000,
             connection={"bootstrap_servers": kafka},
-            topics=OutputTopics(topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix)),
+            topics=OutputTopics(topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix), "b"),
+            chains=SessionChains(
+                Session("0" * 32, Writer("app", "w1", "0"), "audit", SigningKey("w", NOTE, b"s" * 32))
+            ),
             consumer=lambda: MemberOnly(member),
             commit_interval_ms=600_000,
             compression="none",

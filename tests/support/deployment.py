@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from stream_maas import kafka as kafka_room
-from stream_maas import topics
+from stream_maas import topics, wire
 from stream_maas.settings import KafkaConfig
 from tests.support.traffic import PREDICTED, Sent, send_all
 
@@ -44,20 +44,25 @@ class Logged:
     requests: list[ConsumerRecord]
     results: list[ConsumerRecord]
     audits: list[ConsumerRecord]
+    """Decisions: the audit events about requests."""
     dead_letters: list[ConsumerRecord]
+    service_events: list[ConsumerRecord]
+    """The other audit events: sessions of writers, loaded models."""
 
     @property
     def written(self) -> list[ConsumerRecord]:
         """Everything that workers wrote."""
-        return [*self.results, *self.audits, *self.dead_letters]
+        return [*self.results, *self.audits, *self.dead_letters, *self.service_events]
 
 
 async def read_deployment(read_all: ReadAll, bootstrap: str, prefix: str, lanes: Sequence[str] = ()) -> Logged:
     """Read every topic from the first record to its present end."""
     requests = await read_all(bootstrap, *(topics.requests(prefix, lane) for lane in ("", *lanes)))
+    audit = await read_all(bootstrap, topics.audit(prefix))
     return Logged(
         requests,
         await read_all(bootstrap, topics.results(prefix)),
-        await read_all(bootstrap, topics.audit(prefix)),
+        [record for record in audit if wire.is_decision(record.value)],
         await read_all(bootstrap, topics.dead_letters(prefix)),
+        [record for record in audit if not wire.is_decision(record.value)],
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 
 import pytest
@@ -17,8 +19,11 @@ from stream_maas.admission import Limits
 from stream_maas.errors import ERRORS_BY_CODE
 from stream_maas.inference import Catalog
 from stream_maas.inference.config import RuntimeConfig
+from stream_maas.ledger import boxes
+from stream_maas.ledger.boxes import DataKey, Owner
+from stream_maas.ledger.chain import Head, link
 from stream_maas.privacy import Redactor
-from stream_maas.records import Answered, InputRecord, Writer
+from stream_maas.records import Answered, InputRecord, Outgoing, Writer
 
 NOW_US = 1_700_000_000_000_000
 NOW_MS = NOW_US // 1000
@@ -66,8 +71,13 @@ def answers(answered: Answered) -> list[dict[str, object]]:
     return [json.loads(row.value) for row in answered.results]
 
 
+def linked(answered: Answered) -> list[Outgoing]:
+    """The audit records as the publisher would write them."""
+    return link(answered.audits, "0" * 32, Head(1, "0" * 64))[0]
+
+
 def audits(answered: Answered) -> list[dict[str, object]]:
-    return [json.loads(row.value) for row in answered.audits]
+    return [json.loads(row.value) for row in linked(answered)]
 
 
 # One bad record of each kind, with the code it must be answered with.
@@ -165,7 +175,7 @@ def test_every_record_gets_one_answer_and_one_audit_event_in_order(chunk: list[t
 @given(batches())
 def test_no_personal_data_in_any_output(chunk: list[tuple[InputRecord, str]]) -> None:
     answered = serve([item for item, _ in chunk])
-    for row in [*answered.results, *answered.audits, *answered.dead_letters]:
+    for row in [*linked(answered), *answered.results, *answered.dead_letters]:
         for part in (row.key or b"", row.value, *(value for _, value in row.headers)):
             assert EMAIL.encode() not in part
             assert b"4111 1111" not in part
@@ -230,7 +240,7 @@ def test_key_is_kept_when_it_is_not_personal() -> None:
 def test_data_subject_leaves_only_as_a_keyed_reference() -> None:
     subject = "subject-4711"
     answered = serve([record(0, body(parameters={"data_subject": subject, "tenant": "acme"}))])
-    event = answered.audits[0].value
+    event = linked(answered)[0].value
     assert subject.encode() not in event + answered.results[0].value
     expected = pipeline.digest(b"k" * 32, "subject", "acme", subject.encode())
     assert expected.encode() in event
@@ -293,7 +303,78 @@ def test_traceparent_is_passed_on_and_recorded() -> None:
     trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     answered = serve([record(0, body(), headers=(("traceparent", trace),))])
     assert ("traceparent", trace) in answered.results[0].headers
-    assert b"0af7651916cd43dd8448eb211c80319c" in answered.audits[0].value
+    assert b"0af7651916cd43dd8448eb211c80319c" in linked(answered)[0].value
+
+
+class OneKeyEach:
+    """Keys without a store: derived from the owner."""
+
+    def __init__(self) -> None:
+        self.made: dict[bytes, DataKey] = {}
+
+    def for_owners(self, owners: Collection[Owner]) -> dict[Owner, DataKey]:
+        keys = {}
+        for owner in owners:
+            name = hashlib.sha256("/".join(owner).encode()).digest()
+            keys[owner] = self.made[name[:16]] = DataKey(name[:16], name)
+        return keys
+
+
+def serve_boxed(
+    records: list[InputRecord], limits: Limits | None = None
+) -> tuple[Answered, dict[str, dict[str, boxes.BoxedRequest]]]:
+    """The answers, and digest -> content of every box, opened with the key that it names."""
+    keys = OneKeyEach()
+    boxing = dataclasses.replace(service(), boxes=keys, limits=limits or service().limits)
+    answered = pipeline.serve(records, lane="default", now_us=NOW_US, clock=frozen_clock, service=boxing)
+    values = [row.value for row in answered.boxes]
+    return answered, {boxes.digest(value): boxes.unpack(keys.made[boxes.key_id(value)].open(value)) for value in values}
+
+
+@settings(deadline=None)
+@given(batches())
+def test_every_redacted_input_is_in_the_box_that_its_event_names(chunk: list[tuple[InputRecord, str]]) -> None:
+    answered, contents = serve_boxed([item for item, _ in chunk])
+    for (source, code), event in zip(chunk, audits(answered), strict=True):
+        name = event["data"]["input"].get("box")
+        if code == "prediction":
+            assert str(event["id"]) in contents[name]
+        if name is not None:
+            assert EMAIL not in str(contents[name][f"maas.requests:3:{source.offset}"])
+            assert CARD not in str(contents[name])
+    named = {event["data"]["input"].get("box") for event in audits(answered)} - {None}
+    assert contents.keys() == named
+
+
+def test_a_box_holds_what_the_model_was_given_and_one_owner_only() -> None:
+    parameters = [
+        {},
+        {"tenant": "acme"},
+        {"tenant": "acme", "data_subject": "subject-1"},
+        {"tenant": "beta", "data_subject": "subject-1"},
+        {"tenant": "acme"},
+    ]
+    records = [record(offset, body(f"film {offset}", parameters=each)) for offset, each in enumerate(parameters)]
+    answered, contents = serve_boxed(records)
+    assert len(contents) == 4, "two of them have one owner"
+    texts = {name: found.inputs[0].data for content in contents.values() for name, found in content.items()}
+    assert texts == {f"maas.requests:3:{offset}": [f"film {offset}"] for offset in range(5)}
+    assert {row.key for row in answered.boxes} == {name.encode() for name in contents}
+
+
+def test_large_inputs_are_spread_over_boxes() -> None:
+    long = "word " * (boxes.MAX_BOX_BYTES // 20)
+    records = [record(offset, body(long)) for offset in range(8)]
+    answered, contents = serve_boxed(records, Limits(max_record_bytes=10**6))
+    assert 1 < len(answered.boxes) < 8
+    assert all(len(row.value) < boxes.MAX_BOX_BYTES + 1000 for row in answered.boxes)
+    assert sum(len(content) for content in contents.values()) == 8
+
+
+def test_without_keys_there_are_no_boxes() -> None:
+    answered = serve([record(0, body())])
+    assert answered.boxes == []
+    assert "box" not in audits(answered)[0]["data"]["input"]
 
 
 def test_digest_depends_on_key_domain_tenant_and_data() -> None:

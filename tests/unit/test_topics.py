@@ -39,6 +39,7 @@ def test_names_and_keeping() -> None:
         "maas.audit": ("requests", "delete", -1),
         "maas.audit.checkpoints": ("one", "delete", -1),
         "maas.audit.cosignatures": ("one", "delete", -1),
+        "maas.audit.boxes": ("requests", "delete", 30 * day),
         "maas.dead-letters": ("requests", "delete", 14 * day),
         "maas.alerts": ("one", "delete", 28 * day),
         "maas.alert-commands": ("one", "delete", 90 * day),
@@ -57,7 +58,7 @@ def test_only_workers_read_what_is_not_redacted() -> None:
 
 def test_worker_needs_no_right_on_other_topics() -> None:
     used = {spec.name for spec in topics.table("m") if spec.used_by("worker")}
-    assert used == {"m.requests", "m.results", "m.audit", "m.dead-letters"}
+    assert used == {"m.requests", "m.results", "m.audit", "m.audit.boxes", "m.dead-letters"}
 
 
 @pytest.mark.parametrize(("replication", "in_sync"), [(1, "1"), (2, "1"), (3, "2"), (4, "2"), (5, "3")])
@@ -153,6 +154,7 @@ def test_the_largest_number_of_partitions_is_the_one_to_reach() -> None:
     cluster["maas.audit"] = replace(cluster["maas.audit"], partitions=6)
     problems = topics.compare(TABLE, cluster)
     assert sorted(problem.split()[1] for problem in problems) == [
+        "maas.audit.boxes",
         "maas.dead-letters",
         "maas.monitor.state",
         "maas.requests",

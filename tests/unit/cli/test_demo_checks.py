@@ -11,10 +11,11 @@ from stream_maas import wire
 from stream_maas.cli.demo_checks import Check, check_answers, check_audit, check_privacy, check_same_ids
 from stream_maas.cli.demo_texts import SENTENCES
 from stream_maas.privacy import Redactor
-from stream_maas.records import Decision, InputRecord, ModelRef, Prediction, Tensor, Writer
+from stream_maas.records import Decision, InputRecord, Link, ModelRef, Prediction, Tensor, Writer
 
 MODEL = ModelRef("m", "1", "0" * 64, "Apache-2.0")
 WRITER = Writer("stream-maas", "w1", "0.1.0")
+LINK = Link("0123456789abcdef0123456789abcdef", 7, "ab" * 32)
 COUNT = 4
 SECRET = "ada@example.org"
 
@@ -38,7 +39,7 @@ def audit(number: int, request_id: str | None = None) -> InputRecord:
         topic="maas.requests", partition=0, offset=number, timestamp_ms=0, lane="default",
         request_id=request_id or f"r{number}", id_source="body", status="prediction", redaction_policy="p",
     )  # fmt: skip
-    return InputRecord("maas.audit", 0, number, 0, None, wire.encode_audit(decision, WRITER, time_us=1))
+    return InputRecord("maas.audit", 0, number, 0, None, wire.encode_audit(decision, WRITER, time_us=1, link=LINK))
 
 
 REQUESTS, RESULTS, AUDITS = ([make(number) for number in range(COUNT)] for make in (request, result, audit))

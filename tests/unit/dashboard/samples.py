@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 from stream_maas import wire
-from stream_maas.records import Decision, ModelRef, Timings, Writer
+from stream_maas.records import Decision, Link, ModelRef, Timings, Writer
 
 MODEL = ModelRef("sentiment-lite", "1", "5f" * 32, "Apache-2.0")
 WRITER = Writer("stream-maas", "worker-0", "0.1.0")
+LINK = Link("0123456789abcdef" * 2, 7, "ab" * 32)
 
 
 def audit_value(offset: int = 0, *, code: str | None = None, **members: Any) -> bytes:
@@ -20,7 +21,7 @@ def audit_value(offset: int = 0, *, code: str | None = None, **members: Any) -> 
         "status": "rejection" if code else "prediction",
         "code": code, "model": None if code else MODEL, "timings": Timings(1000, 100, 400, 2000),
     }  # fmt: skip
-    return wire.encode_audit(Decision(**(facts | members)), WRITER, time_us=1_790_000_000_002_100)
+    return wire.encode_audit(Decision(**(facts | members)), WRITER, time_us=1_790_000_000_002_100, link=LINK)
 
 
 def glance(offset: int = 0, **members: Any) -> wire.AuditGlance:

@@ -13,7 +13,16 @@ from msgspec.structs import replace
 
 from stream_maas import wire
 from stream_maas.errors import ERRORS_BY_CODE, UndecodableError
-from stream_maas.records import BatchPosition, Decision, ModelRef, RedactionReport, Timings, Writer
+from stream_maas.records import (
+    BatchPosition,
+    Decision,
+    Link,
+    ModelRef,
+    PolicyDecision,
+    RedactionReport,
+    Timings,
+    Writer,
+)
 
 SAFE = 2**53 - 1
 TEXT = st.text(min_size=1, max_size=20)
@@ -67,26 +76,41 @@ DECISIONS = st.one_of(
         batch=st.none() | st.builds(BatchPosition, TEXT, st.integers(1, SAFE), COUNT),
         timings=st.builds(Timings, ANY, ANY, ANY, ANY),
         trace_id=st.none() | st.binary(min_size=16, max_size=16).map(bytes.hex),
+        app=st.none() | TEXT,
+        principal=st.none() | TEXT,
+        basis=st.none() | TEXT,
+        box=st.none() | HEX,
+        policy=st.lists(st.builds(PolicyDecision, TEXT, st.sampled_from(["allow", "deny", "degrade"])), max_size=2).map(
+            tuple
+        ),
     )
 )
 WRITERS = st.builds(
-    Writer, TEXT, TEXT, TEXT, st.dictionaries(st.from_regex("[a-z_]{1,9}", fullmatch=True), st.text() | ANY, max_size=3)
+    Writer,
+    TEXT,
+    TEXT,
+    TEXT,
+    st.dictionaries(st.from_regex("[a-z_]{1,9}", fullmatch=True), st.text() | ANY, max_size=3),
+    st.none() | TEXT,
 )
+LINKS = st.builds(Link, st.binary(min_size=16, max_size=16).map(bytes.hex), st.integers(1, SAFE), HEX)
 TIMES = st.integers(0, 253_402_300_799_999_999)  # until the end of the year 9999
 
 DECISION = Decision("maas.requests", 3, 42, 1_700_000_000_000, "default", "r-1", "body", "prediction")
 WRITER = Writer("app", "w-1", "0.1.0")
+LINK = Link("0123456789abcdef0123456789abcdef", 7, "ab" * 32)
 
 
-@given(DECISIONS, WRITERS, TIMES)
-def test_decision_comes_back(decision: Decision, writer: Writer, time_us: int) -> None:
-    event = wire.decode_audit(wire.encode_audit(decision, writer, time_us=time_us))
+@given(DECISIONS, WRITERS, TIMES, LINKS)
+def test_decision_comes_back(decision: Decision, writer: Writer, time_us: int, link: Link) -> None:
+    event = wire.decode_audit(wire.encode_audit(decision, writer, time_us=time_us, link=link))
     assert event == wire.AuditEvent(
         id=wire.audit_id(decision.topic, decision.partition, decision.offset),
         source=event.source,
         time_us=time_us,
         decision=decision,
         writer=writer,
+        link=link,
     )
 
 
@@ -98,7 +122,7 @@ def walk(node: Any) -> Any:
 
 @given(DECISIONS, WRITERS, TIMES)
 def test_no_floats_no_nulls_no_unsafe_integers_ascii_names(decision: Decision, writer: Writer, time_us: int) -> None:
-    for node in walk(orjson.loads(wire.encode_audit(decision, writer, time_us=time_us))):
+    for node in walk(orjson.loads(wire.encode_audit(decision, writer, time_us=time_us, link=LINK))):
         assert not isinstance(node, float)
         assert node is not None
         assert not isinstance(node, int) or abs(node) <= SAFE
@@ -108,7 +132,7 @@ def test_no_floats_no_nulls_no_unsafe_integers_ascii_names(decision: Decision, w
 @pytest.mark.parametrize("absurd", [2**53, 2**62, -(2**63), 2**80])
 def test_a_producers_clock_cannot_stop_the_log(absurd: int) -> None:
     decision = replace(DECISION, timestamp_ms=absurd, timings=Timings(-absurd, 1, 2, -absurd), label="é")
-    read = wire.decode_audit(wire.encode_audit(decision, WRITER, time_us=5)).decision
+    read = wire.decode_audit(wire.encode_audit(decision, WRITER, time_us=5, link=LINK)).decision
     bound = SAFE if absurd > 0 else -SAFE
     assert read == replace(decision, timestamp_ms=bound, timings=Timings(-bound, 1, 2, -bound))
 
@@ -125,7 +149,7 @@ def test_a_producers_clock_cannot_stop_the_log(absurd: int) -> None:
 )
 def test_names_that_are_not_ascii_are_refused(decision: Decision, writer: Writer) -> None:
     with pytest.raises(ValueError, match="ASCII"):
-        wire.encode_audit(decision, writer, time_us=0)
+        wire.encode_audit(decision, writer, time_us=0, link=LINK)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +170,10 @@ def test_names_that_are_not_ascii_are_refused(decision: Decision, writer: Writer
         lambda value: value.replace(b"000007Z", b"000007"),
         lambda value: value.replace(b'"prediction"', b'"rejection"'),
         lambda value: value.replace(b'"status":', b'"code":"shed","status":'),
-        lambda value: value.replace(b"decision.v1", b"decision.v2"),
+        lambda value: value.replace(b"decision.v2", b"decision.v1"),
+        lambda value: value.replace(b"decision.v2", b"decision.denied.v2"),
+        lambda value: value.replace(b'"counter":7', b'"counter":0'),
+        lambda value: value.replace(b',"prev":"' + b"ab" * 32 + b'"', b""),
         lambda value: json.dumps(json.loads(value), indent=1).encode(),
         lambda _: b"[" * 100_000,
         lambda _: b"\xff",
@@ -154,7 +181,7 @@ def test_names_that_are_not_ascii_are_refused(decision: Decision, writer: Writer
     ],
 )
 def test_only_canonical_events_of_this_version_are_read(spoil: Any) -> None:
-    value = wire.encode_audit(DECISION, WRITER, time_us=7)
+    value = wire.encode_audit(DECISION, WRITER, time_us=7, link=LINK)
     assert spoil(value) != value
     with pytest.raises(UndecodableError):
         wire.decode_audit(spoil(value))
@@ -162,7 +189,7 @@ def test_only_canonical_events_of_this_version_are_read(spoil: Any) -> None:
 
 def test_a_repeat_by_another_worker_has_the_same_id_and_source() -> None:
     first, second = (
-        wire.decode_audit(wire.encode_audit(DECISION, replace(WRITER, instance=name), time_us=time_us))
+        wire.decode_audit(wire.encode_audit(DECISION, replace(WRITER, instance=name), time_us=time_us, link=LINK))
         for name, time_us in (("w-1", 7), ("w-2", 8))
     )
     assert (first.id, first.source, first.decision) == (second.id, second.source, second.decision)
@@ -171,10 +198,15 @@ def test_a_repeat_by_another_worker_has_the_same_id_and_source() -> None:
 HUGE = st.integers(-(2**63), 2**63 - 1)
 
 
-@given(DECISIONS, WRITERS, st.integers(0, 4 * 10**15))
-def test_the_fast_encoder_writes_the_same_bytes(decision: Decision, writer: Writer, time_us: int) -> None:
-    assert wire.AuditEncoder(writer).encode(decision, time_us=time_us) == wire.encode_audit(
-        decision, writer, time_us=time_us
+def fast(encoder: wire.AuditEncoder, decision: Decision, time_us: int, link: Link = LINK) -> bytes:
+    head, tail = encoder.encode(decision, time_us=time_us)
+    return head + wire.session_member(link) + tail
+
+
+@given(DECISIONS, WRITERS, st.integers(0, 4 * 10**15), LINKS)
+def test_the_fast_encoder_writes_the_same_bytes(decision: Decision, writer: Writer, time_us: int, link: Link) -> None:
+    assert fast(wire.AuditEncoder(writer), decision, time_us, link) == wire.encode_audit(
+        decision, writer, time_us=time_us, link=link
     )
 
 
@@ -182,7 +214,7 @@ def test_the_fast_encoder_writes_the_same_bytes(decision: Decision, writer: Writ
 def test_the_fast_encoder_keeps_nothing_of_an_event_for_the_next(decisions: list[Decision], writer: Writer) -> None:
     encoder = wire.AuditEncoder(writer)
     for decision in decisions:
-        assert encoder.encode(decision, time_us=1) == wire.encode_audit(decision, writer, time_us=1)
+        assert fast(encoder, decision, 1) == wire.encode_audit(decision, writer, time_us=1, link=LINK)
 
 
 @given(DECISIONS, WRITERS, HUGE, st.tuples(HUGE, HUGE, HUGE, HUGE))
@@ -190,4 +222,29 @@ def test_absurd_clocks_are_cut_alike(
     decision: Decision, writer: Writer, timestamp_ms: int, clocks: tuple[int, int, int, int]
 ) -> None:
     absurd = replace(decision, timestamp_ms=timestamp_ms, timings=Timings(*clocks))
-    assert wire.AuditEncoder(writer).encode(absurd, time_us=1) == wire.encode_audit(absurd, writer, time_us=1)
+    assert fast(wire.AuditEncoder(writer), absurd, 1) == wire.encode_audit(absurd, writer, time_us=1, link=LINK)
+
+
+def test_every_rejection_is_either_denied_or_failed() -> None:
+    types = {code: wire.decision_type(code) for code in ERRORS_BY_CODE}
+    assert set(types.values()) == {
+        "org.stream-maas.audit.decision.denied.v2",
+        "org.stream-maas.audit.decision.failed.v2",
+    }
+    assert types["quota"].endswith("denied.v2")
+    assert types["model_error"].endswith("failed.v2")
+    assert wire.decision_type(None) == "org.stream-maas.audit.decision.v2"
+
+
+@given(DECISIONS, WRITERS)
+def test_the_type_is_read_off_the_end(decision: Decision, writer: Writer) -> None:
+    value = wire.encode_audit(decision, writer, time_us=1, link=LINK)
+    assert wire.audit_type(value) == wire.decision_type(decision.code)
+    assert wire.is_decision(value)
+    assert wire.audit_type(value[:-1]) is None
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b'{"type":"org.stream-maas.prediction.v1"}', b"\xff" * 200])
+def test_what_is_no_audit_event_has_no_type(value: bytes) -> None:
+    assert wire.audit_type(value) is None
+    assert not wire.is_decision(value)

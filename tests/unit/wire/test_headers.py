@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 
 from stream_maas import wire
 from stream_maas.errors import ModelError
-from stream_maas.records import Decision, InputRecord, ModelRef, Prediction, Writer
+from stream_maas.records import Decision, InputRecord, Link, ModelRef, Prediction, Writer
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 MODEL = ModelRef("m", "1", "d" * 64, "MIT")
 WRITER = Writer("stream maas/é", "w-1", "0.1.0")
+LINK = Link("0123456789abcdef0123456789abcdef", 7, "ab" * 32)
 DECISION = Decision("maas.requests", 3, 42, 1_700_000_000_000, "default", "r-é", "body", "prediction")
 
 TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
@@ -98,11 +99,11 @@ def test_request_of_the_sdk_is_a_cloudevent_and_not_one_of_our_own() -> None:
 
 
 def test_audit_event_is_a_structured_cloudevent() -> None:
-    value = wire.encode_audit(DECISION, WRITER, time_us=1_700_000_000_000_001)
+    value = wire.encode_audit(DECISION, WRITER, time_us=1_700_000_000_000_001, link=LINK)
     event = from_structured_event(message(value, wire.audit_headers()))
     assert event.get_id() == wire.audit_id("maas.requests", 3, 42) == "maas.requests:3:42"
     assert event.get_source() == "/stream-maas/stream%20maas%2F%C3%A9"
-    assert event.get_type() == "org.stream-maas.audit.decision.v1"
+    assert event.get_type() == "org.stream-maas.audit.decision.v2"
     assert event.get_time().isoformat() == "2023-11-14T22:13:20.000001+00:00"
     assert event.get_data()["request"]["id"] == "r-é"
     assert from_kafka_event(message(value, wire.audit_headers())).get_id() == event.get_id()
@@ -131,7 +132,7 @@ def test_everything_we_publish_is_our_own_record() -> None:
     ]
     for headers in (*answers, dead_letter()[1]):
         assert wire.is_own_record(InputRecord("t", 0, 0, 0, None, b"{}", headers))
-    audit_event = wire.encode_audit(DECISION, WRITER, time_us=0)
+    audit_event = wire.encode_audit(DECISION, WRITER, time_us=0, link=LINK)
     assert wire.is_own_record(InputRecord("t", 0, 0, 0, None, audit_event, wire.audit_headers()))
 
 

@@ -1,0 +1,71 @@
+"""Who this worker is in the audit trail: its session, the key that signs it, and the keys of its boxes."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from pathlib import Path
+
+import structlog
+from msgspec import structs
+
+from stream_maas import __version__, topics
+from stream_maas.errors import KeyStoreError, LedgerError
+from stream_maas.inference import Catalog
+from stream_maas.keystore import SqliteKeyStore, open_store
+from stream_maas.ledger.keys import NOTE, SigningKey
+from stream_maas.ledger.session import Session
+from stream_maas.records import Writer
+from stream_maas.settings import Settings, state_folder
+from stream_maas.worker.chains import SessionChains, new_session_id
+
+log = structlog.get_logger()
+
+
+def writer_of(settings: Settings, catalog: Catalog) -> Writer:
+    """Who writes audit events: this worker on this machine, with this inference runtime."""
+    worker = settings.worker
+    return Writer(worker.app_id, worker.instance, __version__, catalog.runtime, socket.gethostname() or None)
+
+
+def open_chains(settings: Settings, catalog: Catalog) -> SessionChains:
+    """A writer session that has written nothing yet. Raises `LedgerError` for a key file that is none."""
+    models = [model.ref for model in catalog.models]
+    return SessionChains(
+        Session(
+            id=new_session_id(),
+            writer=writer_of(settings, catalog),
+            topic=topics.audit(settings.topics.prefix),
+            signer=session_key(settings),
+            heartbeat_us=settings.audit.heartbeat_ms * 1000,
+            heartbeat_events=settings.audit.heartbeat_records,
+            facts=tuple(("model.loaded", structs.asdict(model)) for model in models),
+        )
+    )
+
+
+def session_key(settings: Settings) -> SigningKey:
+    """The configured key, or a new one for this run. Raises `LedgerError` naming the file, never what is in it."""
+    path = settings.audit.writer_key
+    if not path:
+        name = f"{settings.worker.app_id}/{settings.worker.instance}".replace("+", "_").replace(" ", "_")
+        log.warning("audit.writer_key is not set: sessions are signed, but nobody can tell by whom")
+        return SigningKey(name, NOTE, secrets.token_bytes(32))
+    try:
+        return SigningKey.parse(Path(path).read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise LedgerError(f"audit.writer_key: {path} cannot be read ({type(error).__name__})") from None
+
+
+def open_key_store(settings: Settings) -> SqliteKeyStore | None:
+    """Keys for the boxes, or None where there are to be none. Raises `KeyStoreError` where they have to be."""
+    config = settings.audit
+    if config.boxes == "off":
+        return None
+    try:
+        return open_store(config.key_store or state_folder() / "keys.sqlite", config.key_encryption_key)
+    except KeyStoreError as error:
+        if config.boxes == "on":
+            raise
+        log.warning("no boxes: decisions cannot be run again, nor inputs be handed out", reason=str(error))
+        return None
