@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from stream_maas.cli.common import Bootstrap, ConfigFile, Json, Lanes, Output, Prefix, load_settings, run_async
+from stream_maas.cli.common import (
+    Bootstrap,
+    ConfigFile,
+    Json,
+    Lanes,
+    Output,
+    Prefix,
+    assignments,
+    load_settings,
+    run_async,
+)
 
 
 def dashboard(
@@ -26,6 +36,15 @@ def dashboard(
         typer.Option("--port", min=0, max=65_535, help="Port; 0 takes a free one.", show_default="8088"),
     ] = None,
     lanes: Lanes = None,
+    more_settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting, for example dashboard.history_ms=600000. May be given again.",
+            show_default=False,
+        ),
+    ] = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     config: ConfigFile = None,
@@ -41,6 +60,7 @@ def dashboard(
     settings = load_settings(
         config,
         {
+            **assignments(more_settings or ()),
             "kafka.bootstrap": bootstrap,
             "topics.prefix": prefix,
             "topics.lanes": lanes,
@@ -49,6 +69,7 @@ def dashboard(
         },
     )
     output = Output(as_json=as_json)
+    from stream_maas.cli.page_archive import Archive
     from stream_maas.dashboard import run_dashboard
 
     def ready(facts: Mapping[str, Any]) -> None:
@@ -56,4 +77,4 @@ def dashboard(
             output.emit({"status": "ready", **facts})
         output.print(f"ready: {facts['url']}")
 
-    run_async(run_dashboard(settings, on_ready=ready))
+    run_async(run_dashboard(settings, on_ready=ready, archive=Archive(settings)))

@@ -16,7 +16,7 @@ from stream_maas.dashboard.commands import Sender
 from stream_maas.dashboard.explorer import Explorer
 from stream_maas.dashboard.feed import Feed
 from stream_maas.dashboard.hub import Hub
-from stream_maas.dashboard.server import Prove, Server
+from stream_maas.dashboard.server import Archive, Server
 from stream_maas.kafka import wait_for_broker
 from stream_maas.settings import Settings
 
@@ -24,10 +24,10 @@ __all__ = ["run_dashboard"]
 
 
 async def run_dashboard(
-    settings: Settings, *, on_ready: Callable[[Mapping[str, Any]], None], prove: Prove | None = None
+    settings: Settings, *, on_ready: Callable[[Mapping[str, Any]], None], archive: Archive | None = None
 ) -> None:
-    """Serve the page until SIGTERM or SIGINT. `on_ready` gets its address once it answers; `prove` makes the proofs
-    that browsers check.
+    """Serve the page until SIGTERM or SIGINT. `on_ready` gets its address once it answers; `archive` makes the
+    proofs that browsers check.
 
     Raises `SettingsError` for an address that cannot be had or that would be open to others without a token.
     """
@@ -37,7 +37,7 @@ async def run_dashboard(
     feed = Feed(settings, hub)
     explorer = Explorer(settings.kafka, feed.audit_topic)
     sender = Sender(settings.kafka, feed.commands_topic)
-    server = Server(settings.dashboard, feed, hub, explorer, sender, prove)
+    server = Server(settings.dashboard, feed, hub, explorer, sender, archive)
     await wait_for_broker(settings.kafka, on_wait=lambda line: print(line, file=sys.stderr))
     await server.start()
     reading = asyncio.create_task(feed.run())

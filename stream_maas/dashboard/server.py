@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
@@ -50,9 +50,17 @@ _PLACE = re.compile(r"(?P<partition>\d{1,9}):(?P<offset>\d{1,18})")
 
 ROLE = web.RequestKey("role", object)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Prove = Callable[[int, int], Awaitable[dict[str, Any] | None]]
-"""(partition, offset) in the audit topic -> `leaf_index`, `tree_size`, `path` (base64), `checkpoint` (signed note) and
-`vkey`; None while the event is not under a checkpoint."""
+
+
+class Archive(Protocol):
+    """The sealed log, as far as a page needs it."""
+
+    async def prove(self, partition: int, offset: int) -> dict[str, Any] | None:
+        """`leaf_index`, `tree_size`, `path` (base64), `checkpoint` (signed note) and `vkey` for the event there; None
+        while it is not under a checkpoint. Raises `ServiceError` with the reason why there is no proof."""
+
+    async def find(self, name: str) -> tuple[int, int] | None:
+        """Partition and offset of an event by its id or its request's; None where that is not known at once."""
 
 
 class Server:
@@ -65,11 +73,11 @@ class Server:
         hub: Hub,
         explorer: Explorer,
         sender: commands.Sender,
-        prove: Prove | None,
+        archive: Archive | None,
     ) -> None:
         """Raises `SettingsError` where the page would be open to others without a token."""
         self._config, self._feed, self._hub = config, feed, hub
-        self._explorer, self._sender, self._prove = explorer, sender, prove
+        self._explorer, self._sender, self._archive = explorer, sender, archive
         self._access = Access(config)
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -213,6 +221,10 @@ class Server:
             coordinates = match["topic"], int(match["partition"]), int(match["offset"])
             found = await self._explorer.find_coordinates(*coordinates)
             places = [found] if found is not None else []
+        if not places and id_ and self._archive is not None:
+            with contextlib.suppress(ServiceError):
+                older = await self._archive.find(id_)
+                places = [older] if older is not None else []
         documents = [
             document
             for partition, offset in places[-20:]
@@ -227,9 +239,12 @@ class Server:
         place = _PLACE.fullmatch(f"{request.query.get('partition', '')}:{request.query.get('offset', '')}")
         if place is None:
             raise web.HTTPBadRequest(reason="partition and offset: expected whole numbers")
-        if self._prove is None:
+        if self._archive is None:
             return _json({"unproven": "This page's server has no sealed log to prove it by."})
-        proof = await self._prove(int(place["partition"]), int(place["offset"]))
+        try:
+            proof = await self._archive.prove(int(place["partition"]), int(place["offset"]))
+        except ServiceError as error:
+            return _json({"unproven": str(error)})
         if proof is None:
             return _json({"unproven": "No checkpoint covers this event yet; a sealer signs one about every second."})
         return _json(proof)

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ TEXTS = (
 )
 PERSONAL = ("anna.berg", "example.org", "4111 1111", "4111111111111111")
 """What of these texts must be nowhere on the page."""
+Process = subprocess.Popen[str]
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 
@@ -130,16 +131,28 @@ class Deployment:
         lines = [json.dumps({"id": f"{name}-{n}", "text": TEXTS[n % len(TEXTS)]}) for n in range(count)]
         self.run("send", "--model", model, "--json", text="\n".join(lines) + "\n")
 
-    def dashboard(self, **settings: str) -> subprocess.Popen[str]:
-        """A dashboard process; its address is read from its first line. Settings without STREAM_MAAS_DASHBOARD_."""
-        named = {f"STREAM_MAAS_DASHBOARD_{name.upper()}": value for name, value in settings.items()}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stream_maas", "dashboard", "--json"],
-            env=self.environment | {"STREAM_MAAS_DASHBOARD_PORT": "0"} | named, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+    def start(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> tuple[Process, dict[str, Any]]:
+        """`stream-maas NAME ARGUMENTS` and what its ready line says; end it with `ended`."""
+        command = [sys.executable, "-m", "stream_maas", name, "--json", *arguments]
+        process = subprocess.Popen(command, env=self.environment | (env or {}), stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        self.url = json.loads(process.stdout.readline())["url"]
+        for line in process.stdout:
+            if (document := json.loads(line)).get("status") == "ready":
+                return process, document
+        pytest.fail(f"{name} ended before it was ready")
+
+    def dashboard(self, *, env: Mapping[str, str] | None = None, **settings: str) -> Process:
+        """A dashboard process, whose address is in `url` then. `settings` are those of its own section."""
+        named = {f"STREAM_MAAS_DASHBOARD_{name.upper()}": value for name, value in settings.items()}
+        process, ready = self.start("dashboard", env={"STREAM_MAAS_DASHBOARD_PORT": "0"} | named | (env or {}))
+        self.url = ready["url"]
         return process
+
+
+def ended(process: Process) -> bool:
+    """Ask it to end; whether it did so cleanly."""
+    process.terminate()
+    return process.wait(30) == 0
 
 
 @pytest.fixture(scope="session")
@@ -163,5 +176,4 @@ def deployment(served: Deployment) -> Iterator[Deployment]:
     try:
         yield served
     finally:
-        process.terminate()
-        assert process.wait(30) == 0
+        assert ended(process)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
-from tests.browser.conftest import Deployment, OpenPage
+from tests.browser.conftest import Deployment, OpenPage, ended
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser for all
 
@@ -24,8 +24,7 @@ def guarded(served: Deployment) -> Iterator[str]:
     try:
         yield url
     finally:
-        process.terminate()
-        assert process.wait(30) == 0
+        assert ended(process)
 
 
 async def test_nothing_is_told_without_a_token(guarded: str) -> None:

@@ -11,6 +11,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +20,13 @@ from aiokafka import AIOKafkaProducer
 from stream_maas import settings, topics
 from stream_maas.dashboard import run_dashboard
 from stream_maas.kafka import create_topics
-from stream_maas.ledger import Checkpoint, CompactRange, SigningKey, leaf_hashes
-from stream_maas.ledger.hashing import node_hash
-from stream_maas.ledger.notes import sign_note
+from stream_maas.ledger.compact import CompactRange
+from stream_maas.ledger.hashing import leaf_hashes, node_hash
+from stream_maas.ledger.keys import SigningKey
+from stream_maas.ledger.notes import Checkpoint, sign_note
 from stream_maas.ledger.proofs import inclusion_proof
 from stream_maas.replay import read
-from tests.browser.conftest import Deployment, OpenPage
+from tests.browser.conftest import Deployment, OpenPage, ended
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser for all
 
@@ -45,12 +47,22 @@ class SealedLog:
         self.size = len(values)
         self.note = sign_note(Checkpoint("example.org/log/0", self.size, tree.root()).text(), signer).encode()
 
-    async def prove(self, index: int) -> dict[str, Any]:
+    async def proof_of(self, index: int) -> dict[str, Any]:
         path = inclusion_proof(index, self.size, lambda level, place: self.levels[level][place])
         return {
             "leaf_index": index, "tree_size": self.size, "path": [base64.b64encode(item).decode() for item in path],
             "checkpoint": self.note, "vkey": KEY.public.vkey,
         }  # fmt: skip
+
+
+class ProvedBy:
+    """An archive whose proofs are what a test says; it knows no event by its id."""
+
+    def __init__(self, prove: Callable[[int, int], Any]) -> None:
+        self.prove = prove
+
+    async def find(self, _name: str) -> None:
+        return None
 
 
 @asynccontextmanager
@@ -60,7 +72,9 @@ async def page_server(bootstrap: str, prefix: str, prove: Any) -> AsyncIterator[
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
         run_dashboard(
-            settings.load(named, environ={}), on_ready=lambda facts: address.set_result(facts["url"]), prove=prove
+            settings.load(named, environ={}),
+            on_ready=lambda facts: address.set_result(facts["url"]),
+            archive=ProvedBy(prove),
         )
     )
     await asyncio.wait({serving, address}, return_when=asyncio.FIRST_COMPLETED)
@@ -78,10 +92,10 @@ async def audit_values(deployment: Deployment) -> list[Any]:
     return [record async for record in records if record.partition == 0]
 
 
-async def verdict(page: Any, url: str, offset: int) -> tuple[str, str]:
-    """State and text of the proof that the page shows for the event at this offset."""
+async def verdict(page: Any, url: str, event: int | str) -> tuple[str, str]:
+    """State and text of the proof that the page shows for an event: a request id, or an offset in partition 0."""
     await page.goto("about:blank")
-    await page.goto(f"{url}#decision=0:{offset}")
+    await page.goto(f"{url}#decision={event if isinstance(event, str) else f'0:{event}'}")
     box = page.locator("#decision .proof:not([data-state=busy])")
     await box.wait_for(timeout=30_000)
     return await box.get_attribute("data-state"), await box.inner_text()
@@ -95,7 +109,7 @@ async def test_genuine_log_is_green(deployment: Deployment, open_page: OpenPage)
 
     async def prove(partition: int, offset: int) -> dict[str, Any] | None:
         assert partition == 0
-        return await log.prove(index_of[offset]) if index_of[offset] < sealed else None
+        return await log.proof_of(index_of[offset]) if index_of[offset] < sealed else None
 
     async with page_server(deployment.bootstrap, deployment.prefix, prove) as url, open_page(url) as page:
         for record in (records[0], records[len(records) // 2], records[sealed - 1]):
@@ -103,6 +117,26 @@ async def test_genuine_log_is_green(deployment: Deployment, open_page: OpenPage)
             assert (state, "Proven, by this browser" in told) == ("valid", True), told
         state, told = await verdict(page, url, records[-1].offset)
         assert (state, "No checkpoint covers this event yet" in told) == ("none", True)
+
+
+async def test_sealer_and_page_agree(served: Deployment, open_page: OpenPage, tmp_path: Path) -> None:
+    """The whole way by the commands: what `sealer` signs, `dashboard` serves and the browser finds genuine."""
+    folder, kept_url = {"STREAM_MAAS_LEDGER_FOLDER": str(tmp_path)}, served.url
+    sealing, _ = served.start("sealer", "--web-port", "-1", env=folder)
+    serving = served.dashboard(env=folder)
+    try:
+        async with open_page(served.url) as page:
+            state, told = "none", ""
+            for _ in range(60):  # a seal is made about every second
+                state, told = await verdict(page, served.url, "order-1")
+                if state != "none":
+                    break
+                await asyncio.sleep(0.5)
+            assert (state, "Proven, by this browser" in told) == ("valid", True), told
+    finally:
+        assert ended(serving)
+        assert ended(sealing)
+        served.url = kept_url
 
 
 async def test_tampered_log_is_red(deployment: Deployment, open_page: OpenPage) -> None:
@@ -121,7 +155,7 @@ async def test_tampered_log_is_red(deployment: Deployment, open_page: OpenPage) 
     await producer.stop()
 
     async def prove(_partition: int, offset: int) -> dict[str, Any]:
-        return await log.prove(offset)
+        return await log.proof_of(offset)
 
     async with page_server(deployment.bootstrap, prefix, prove) as url, open_page(url) as page:
         state, told = await verdict(page, url, 3)
@@ -164,7 +198,7 @@ async def test_forged_proofs_are_red(deployment: Deployment, open_page: OpenPage
     honest, forged = SealedLog(values), SealedLog(values, signer=OTHER_KEY).note
 
     async def prove(_partition: int, offset: int) -> dict[str, Any]:
-        proof = await honest.prove(index_of[offset])
+        proof = await honest.proof_of(index_of[offset])
         return proof | forge(proof, forged)
 
     async with page_server(deployment.bootstrap, deployment.prefix, prove) as url, open_page(url) as page:
@@ -181,7 +215,7 @@ async def test_another_history_is_red_for_a_browser_that_remembers(deployment: D
     present = 0
 
     async def prove(_partition: int, _offset: int) -> dict[str, Any]:
-        return await history[present].prove(0)
+        return await history[present].proof_of(0)
 
     async with page_server(deployment.bootstrap, deployment.prefix, prove) as url, open_page(url) as page:
         assert (await verdict(page, url, records[0].offset))[0] == "valid"
@@ -237,7 +271,7 @@ async def test_page_and_ledger_agree_for_every_place_and_size(deployment: Deploy
         values = [str(number).encode() for number in range(size)]
         log = SealedLog(values)
         for index in range(size):
-            proof = await log.prove(index)
+            proof = await log.proof_of(index)
             cases.append([base64.b64encode(values[index]).decode(), index, size, proof["path"]])
             roots.append(base64.b64decode(log.note.split("\n")[2]).hex())
     async with open_page(deployment.url) as page:

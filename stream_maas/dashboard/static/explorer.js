@@ -40,7 +40,7 @@ export async function openDecision(id, get) {
   }
   if (turn !== asked) return;
   if (!answer.records.length) {
-    box.replaceChildren(h("div", { class: "void" }, "No such decision among the latest. Older ones are found by their coordinates: topic:partition:offset of the request, or partition:offset in the audit topic."));
+    box.replaceChildren(h("div", { class: "void" }, "No such decision among the latest. Without the sealer's index (ledger.folder) older ones are found by their coordinates only: topic:partition:offset of the request, or partition:offset in the audit topic."));
     return;
   }
   const record = answer.records.at(-1), bytes = fromBase64(record.value_base64);
