@@ -14,6 +14,8 @@ import typer
 from stream_maas import __version__
 from stream_maas.cli import (
     audit,
+    audit_prove,
+    audit_read,
     broker,
     dashboard,
     demo,
@@ -67,8 +69,14 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "model train": train.train,
     },
     _AUDIT: {
+        "audit tail": audit_read.tail,
+        "audit get": audit_read.get,
+        "audit search": audit_read.search,
+        "audit timeline": audit_read.timeline,
         "audit verify": audit.verify,
         "audit checkpoint": audit.checkpoint,
+        "audit prove": audit_prove.prove,
+        "audit export": audit_prove.export,
         "audit keygen": audit.keygen,
     },
     _CHECK: {

@@ -57,10 +57,13 @@ def tail(
     output = Output(as_json=as_json)
     name = full_name(topic, settings.topics.prefix)
     where = {"from_beginning": from_beginning, "last": last, "until_end": until_end}
-    run_async(_tail(settings, name, where, limit, output))
+    run_async(print_topic(settings, name, where, limit, output))
 
 
-async def _tail(settings: Settings, topic: str, where: Mapping[str, Any], limit: int | None, output: Output) -> None:
+async def print_topic(
+    settings: Settings, topic: str, where: Mapping[str, Any], limit: int | None, output: Output
+) -> None:
+    """Print a topic's records; `where` is what `replay.read` takes."""
     from stream_maas.replay import read
 
     said = False

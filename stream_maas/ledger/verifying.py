@@ -206,7 +206,7 @@ class LogVerifier:
     def finish(self, *, first_offset: int = 0) -> PartitionReport:
         """The report. `first_offset`: where the partition begins; above 0 something was removed from its front."""
         counts = self.report.counts
-        for head in self._heads[:1]:
+        for head in {head.check: head for head in self._heads}.values():  # the smallest of each check
             self._find(head.check, None, f"the log ends at {self.size}, but there is a head of size {head.size}")
         for index, (_, check) in self._leaves.items():
             if index >= self.size:

@@ -113,11 +113,10 @@ class Sealer:
             await asyncio.to_thread(sealer.save)
 
     async def tick(self, now_us: int) -> None:
-        if now_us - self._sealed_us < self._settings.ledger.seal_interval_ms * 1000:
-            return
-        self._sealed_us = now_us
-        await self._checkpoints.poll()
-        await self._seal(now_us)
+        if now_us - self._sealed_us >= self._settings.ledger.seal_interval_ms * 1000:
+            self._sealed_us = now_us
+            await self._checkpoints.poll()
+            await self._seal(now_us)
         if now_us - self._anchored_us >= self._settings.ledger.anchor_interval_ms * 1000:
             self._anchored_us = now_us
             await self._write_anchor()
