@@ -11,12 +11,11 @@ if TYPE_CHECKING:
 
 
 def trusted_keys(settings: Settings, given: Sequence[str] | None) -> list[VerifierKey]:
-    """Verifier keys of sealers and witnesses. Raises `LedgerError` for one that cannot be read.
+    """Verifier keys of sealers and witnesses. Raises `SettingsError` for one that cannot be read.
 
     Without any in options or settings, those that a sealer or witness on this machine made for itself: enough to try
     things out, and worth nothing against whoever can write to this machine.
     """
-    from stream_maas.ledger.keyring import load_verifier_keys
     from stream_maas.worker.sealer import ledger_folder
     from stream_maas.worker.witness import witness_folder
 
@@ -24,11 +23,20 @@ def trusted_keys(settings: Settings, given: Sequence[str] | None) -> list[Verifi
     if not sources:
         own = (ledger_folder(settings) / "sealer.vkey", witness_folder(settings) / "witness.vkey")
         sources = [str(path) for path in own if path.exists()]
-    return load_verifier_keys(sources)
+    return _load(sources)
 
 
 def trusted_writers(settings: Settings, given: Sequence[str] | None) -> list[VerifierKey]:
-    """Verifier keys of workers; empty: each session's own key is believed. Raises `LedgerError`."""
+    """Verifier keys of workers; empty: each session's own key is believed. Raises `SettingsError`."""
+    return _load(given or settings.ledger.writer_keys)
+
+
+def _load(sources: Sequence[str]) -> list[VerifierKey]:
+    """A key that cannot be read is wrong use, and nothing that a log could be blamed for."""
+    from stream_maas.errors import LedgerError, SettingsError
     from stream_maas.ledger.keyring import load_verifier_keys
 
-    return load_verifier_keys(given or settings.ledger.writer_keys)
+    try:
+        return load_verifier_keys(sources)
+    except LedgerError as error:
+        raise SettingsError(str(error)) from error

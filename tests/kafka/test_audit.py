@@ -54,7 +54,7 @@ async def test_transactions_with_aborts_are_sealed_verified_and_proven(kafka: st
             found = json.loads(audit.run("get", name, "--json", *options, keys=False).stdout)
             assert found["event"]["id"] == name
             assert leaf_hash(values[found["index"]]).hex() == found["leaf"]
-            proof = parse_proof(audit.run("prove", name, *options).stdout + "\n")
+            proof = parse_proof(audit.run("prove", name, *options).stdout)
             head = parse_checkpoint(parse_note(proof.checkpoint.encode()).text)
             leaf = leaf_hash(values[found["index"]])
             assert verify_inclusion(proof.index, head.size, leaf, proof.hashes, head.root)
@@ -134,8 +134,8 @@ async def test_two_sealers_of_one_partition_sign_the_same_roots(kafka: str, pref
             report = audit.verify("--anchor", str(tmp_path / "1" / "state" / "anchor.jsonl"))
             assert (report["exit_code"], report["findings"]) == (0, [])
             assert report["checks"]["witness"] == "ok"
-            assert "not cosigned any more" not in watching.logs
-            assert "not sealed any more" not in first.logs + second.logs
+            assert "not cosigned any more" not in watching.logs()
+            assert "not sealed any more" not in first.logs() + second.logs()
             assert [await each.stop() for each in (first, second, watching)] == [0, 0, 0]
         finally:
             second.close()
@@ -223,7 +223,7 @@ async def test_what_is_missing_for_a_verdict_is_said(kafka: str, prefix: str, tm
     assert (report["exit_code"], report["unsealed"]) == (3, 21)
     assert "no key" in " ".join(report["incomplete"])
     assert audit.run("verify", "--nonsense").returncode == 2
-    assert audit.run("verify", "--key", "nonsense").returncode in (2, 3)
+    assert audit.run("verify", "--key", "nonsense").returncode == 2
     assert audit.run("export").returncode == 2
     assert audit.run("checkpoint").returncode == 3
     assert Audit("127.0.0.1:1", prefix, tmp_path, []).run("verify").returncode == 3
