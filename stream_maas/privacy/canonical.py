@@ -34,7 +34,7 @@ def _e164(text: str, calling_code: str) -> str:
         return digits
     if digits.startswith(calling_code) and len(digits) > _LONGEST_NATIONAL:
         return f"+{digits}"
-    if calling_code == "1" and len(digits) == _LONGEST_NATIONAL + 1 and digits.startswith("1"):
+    if calling_code == "1" and len(digits) == _LONGEST_NATIONAL and digits.startswith("1"):
         return f"+{digits}"
     return f"+{calling_code}{digits if calling_code in _TRUNK_CODES else digits.lstrip('0')}"
 

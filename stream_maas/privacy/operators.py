@@ -160,6 +160,7 @@ class Keep(Struct, frozen=True):
 _YEAR: Final = re.compile("(?<![0-9])(?:1[89]|20)[0-9]{2}(?![0-9])")
 _COMPACT_DATE: Final = re.compile("(?:1[89]|20)[0-9]{2}(?=[01][0-9][0-3][0-9]$)")
 _DEGREES: Final = re.compile(r"[-+]?[0-9]{1,3}\.[0-9]+")
+_BAND: Final = re.compile("[0-9]{0,2}0-[0-9]{0,2}9")
 _DECADE: Final = 10
 _OLDEST: Final = 150
 _VERSION_4: Final = 4
@@ -189,7 +190,7 @@ def _coarse_place(text: str) -> str | None:
 
 def _age_band(text: str) -> str | None:
     ages = re.findall("[0-9]+", text)
-    if re.fullmatch("[0-9]{1,2}0-[0-9]{1,2}9", text):
+    if _BAND.fullmatch(text):
         return text
     if len(ages) != 1 or int(ages[0]) > _OLDEST:
         return None

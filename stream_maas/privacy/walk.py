@@ -94,7 +94,7 @@ class Walk:
                 return redacted
         if hint is not None and is_forced(text, hint):
             return treatment.whole(text, hint, FIELD_NAME)
-        if len(text) >= encoded.FEWEST_CHARS and " " not in text and (inner := encoded.decode(text)) is not None:
+        if len(text) >= encoded.FEWEST_CHARS and (inner := encoded.decode(text)) is not None:
             if depth >= self.config.max_depth:
                 raise LimitError("depth")
             self.nesting += 2
