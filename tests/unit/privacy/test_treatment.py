@@ -261,7 +261,7 @@ def test_chunks_find_what_the_whole_would() -> None:
         size = 0
         while size < length:
             near_cut = any(abs(size % (CHUNK_CHARS - 2 * LONGEST_VALUE_CHARS) - cut) < 100 for cut in (0, *cuts))
-            piece = rng.choice(VALUES)[1] if near_cut or rng.random() < 0.02 else rng.choice(words)
+            piece = f"and {rng.choice(VALUES)[1]}; so" if near_cut or rng.random() < 0.02 else rng.choice(words)
             pieces.append(piece)
             size += len(piece) + 1
         text = " ".join(pieces)
