@@ -254,7 +254,7 @@ def test_lone_surrogates(odd: str) -> None:
 
 def test_chunks_find_what_the_whole_would() -> None:
     rng = random.Random(5)
-    words = ["the", "parcel", "was", "late", "说", "12", "3.5", "and", "tel", "\u200b", "-", "a+b"]
+    words = ["the", "parcel", "was", "late", "说", "and", "\u200b", "-", "a+b"]
     cuts = [CHUNK_CHARS - 2 * LONGEST_VALUE_CHARS, CHUNK_CHARS - LONGEST_VALUE_CHARS, CHUNK_CHARS]
     for length in (CHUNK_CHARS + 1, 2 * CHUNK_CHARS, 200_000):
         pieces: list[str] = []
