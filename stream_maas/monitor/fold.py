@@ -139,7 +139,8 @@ class Fold:
         """`offsets`: where each audit partition begins. `at_us`: event time before which nothing is looked at."""
         self.timing = timing
         self.limits_us = latency_limits_us
-        self.instant = (at_us - timing.disorder_us) // timing.step_us
+        self.instant = self.origin = (at_us - timing.disorder_us) // timing.step_us
+        """What is shown, and where it began: nothing is known of what was before `origin`."""
         self.partitions = {number: PartitionClock(offset, at_us) for number, offset in sorted(offsets.items())}
         self.pending: dict[int, dict[int, Delta]] = {}
         """Instant of showing -> end of the step (instant) -> what is shown."""
@@ -264,7 +265,8 @@ class Fold:
         answered = np.array([kind.code == ANSWERED for kind in outcomes.kinds])[kinds]
         events = np.bincount(kinds, minlength=size)
         slow_rows = [answered & (total_us > limit) for limit in self.limits_us]
-        slow = np.array([np.bincount(kinds[over], minlength=size) for over in slow_rows]).reshape(-1, size)
+        counts = [np.bincount(kinds[over], minlength=size) for over in slow_rows]
+        slow = np.array(counts, dtype=np.int64).reshape(-1, size)
         for number in np.flatnonzero(events).tolist():
             kind = outcomes.kinds[number]
             cell = delta.cells.setdefault(kind, Cell(0, np.zeros(len(self.limits_us), dtype=np.int64)))

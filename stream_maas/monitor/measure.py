@@ -171,8 +171,10 @@ class Measurer:
                 continue
             counts = ring.window(steps, self._fold.instant)
             total = int(counts.sum())
+            if total < rule.min_events and series not in active:
+                continue
             value = quantile_of(counts, rule.quantile) / 1e6 if total else 0.0
-            if series in active or (total >= rule.min_events and value > rule.threshold):
+            if series in active or value > rule.threshold:
                 above = total - int(np.floor(rule.quantile * total))
                 yield _compared(rule, series, value, total >= rule.min_events, above, total, BAD)
 
@@ -211,6 +213,8 @@ class Measurer:
             return
         length_us = rule.windows_us[0]
         now = self._window(length_us)[rows, TOTAL].astype(np.int64)
+        if (self._fold.instant - self._fold.origin) * self._fold.timing.step_us < length_us:
+            return
         if rule.expect == "always":
             breach = now == 0
         else:

@@ -9,6 +9,7 @@ days is the totals minus one ring slot, however many events it holds. Late event
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -201,7 +202,8 @@ def safe_label(value: str) -> str:
     return value if plain else OTHER
 
 
-def series_of(lane: str, model: str, version: str, code: str, tenant: str) -> Sequence[Series]:
+@lru_cache(maxsize=4096)
+def series_of(lane: str, model: str, version: str, code: str, tenant: str) -> tuple[Series, ...]:
     """The series in which one outcome counts."""
     found = [SERVICE, Series("lane", (("lane", safe_label(lane)),))]
     if model:
@@ -211,4 +213,4 @@ def series_of(lane: str, model: str, version: str, code: str, tenant: str) -> Se
             found.append(Series("code", (*labels, ("code", safe_label(code)))))
     if tenant:
         found.append(Series("tenant", (("tenant", safe_label(tenant)),)))
-    return found
+    return tuple(found)

@@ -227,6 +227,7 @@ def _header(monitor: Monitor, written: Mapping[Series, int], position: Position)
         "audit_topic": lifecycle.audit_topic,
         "series": [(series.per, series.labels, instant) for series, instant in sorted(written.items())],
         "instant": fold.instant,
+        "origin": fold.origin,
         "partitions": [(n, one.next_offset, one.clock_us, one.repeats) for n, one in fold.partitions.items()],
         "pending": [
             (shown_at, step_end, _delta(delta))
@@ -281,7 +282,7 @@ def _monitor(header: Mapping[str, Any]) -> Monitor:
     offsets = {number: next_offset for number, next_offset, _, _ in header["partitions"]}
     monitor = Monitor(rules, header["audit_topic"], offsets, 0)
     fold = Fold(rules.timing, rules.latency_limits_us, rules.max_series, offsets, 0)
-    fold.instant = header["instant"]
+    fold.instant, fold.origin = header["instant"], header["origin"]
     fold.partitions = {n: PartitionClock(offset, clock, repeats) for n, offset, clock, repeats in header["partitions"]}
     for shown_at, step_end, raw in header["pending"]:
         fold.pending.setdefault(shown_at, {})[step_end] = _delta_from(raw)

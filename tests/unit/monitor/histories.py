@@ -111,8 +111,8 @@ class Run:
         return [dict(event.data) for event in self.events]
 
     def steps(self, rule: str) -> list[str]:
-        """The life of a rule's alerts."""
-        return [event.step for event in self.events if event.data["rule"] == rule]
+        """The life of a rule's alerts, reminders aside."""
+        return [event.step for event in self.events if event.data["rule"] == rule and event.step != "repeat"]
 
     def totals(self) -> dict[Any, Any]:
         """Everything that is shown: totals and ring contents by series, distributions, lags."""
