@@ -132,7 +132,8 @@ class Lifecycle:
     def remind(self, now_us: int) -> None:
         """Escalations and repetitions that are due."""
         for alert in self._in_order():
-            if not alert.firing or alert.acknowledged:
+            # Nobody is woken again for what is about to be over.
+            if not alert.firing or alert.acknowledged or alert.clear_since_us is not None:
                 continue
             rule = alert.rule
             if rule.escalate_us and not alert.escalated and now_us - alert.fired_us >= rule.escalate_us:

@@ -17,7 +17,7 @@ from tests.conftest import ReadAll
 from tests.support.deployment import create_topics
 from tests.support.followers import monitor
 from tests.support.log_reading import Tap
-from tests.support.outage import AuditFeed, alert_event, fed
+from tests.support.outage import AuditFeed, alert_event, fed, sent
 
 pytestmark = pytest.mark.timeout(400)
 PARTITIONS = 3
@@ -48,15 +48,15 @@ async def test_killed_and_rebalanced_while_firing_it_fires_once_and_replays_with
         async with fed(feed), Tap(kafka, topics.alerts(prefix)) as tap:
             await first.start().ready()
             await second.start().ready()
-            await tap_sent(feed, 600)
+            await sent(feed, 600)
             feed.failing = True
             fired = await alert_event(tap, "firing", FAST)
             first.kill()
             await second.logged('"event": "active"')
-            await tap_sent(feed, feed.sent + 600)
+            await sent(feed, feed.sent + 600)
             await first.start().ready()
             await first.logged('"event": "active"')
-            await tap_sent(feed, feed.sent + 300)
+            await sent(feed, feed.sent + 300)
             first.kill()
             feed.failing = False
             resolved = await alert_event(tap, "resolved", FAST)
@@ -75,10 +75,3 @@ async def test_killed_and_rebalanced_while_firing_it_fires_once_and_replays_with
     code, said = await replay(kafka, prefix, "--from", str(fired["at_us"] // 1000 + 1))
     assert code == 0
     assert 0 < said["published"] < len(events)
-
-
-async def tap_sent(feed: AuditFeed, count: int) -> None:
-    """Wait until the feed has sent so many events."""
-    async with asyncio.timeout(120):
-        while feed.sent < count:  # noqa: ASYNC110 - a producer
-            await asyncio.sleep(0.05)

@@ -77,3 +77,10 @@ async def alert_event(tap: Tap, step: str, rule: str, timeout_s: float = 90) -> 
                 if (data["event"], data["rule"]) == (step, rule):
                     return data
             await asyncio.sleep(0.05)
+
+
+async def sent(feed: AuditFeed, count: int) -> None:
+    """Wait until the feed has sent so many events."""
+    async with asyncio.timeout(120):
+        while feed.sent < count:  # noqa: ASYNC110 - a producer
+            await asyncio.sleep(PERIOD_S)

@@ -89,7 +89,7 @@ def schedule(history: History, seed: int) -> list[tuple[int, int]]:
     return bites
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(histories(), st.integers(0, 1 << 30))
 def test_interleaving_chunking_repetition_and_crashes_change_nothing(history: History, seed: int) -> None:
     """The same windows, bit for bit, and the same alert events with the same ids."""
@@ -114,7 +114,7 @@ def test_one_firing_for_each_incident_and_dense_sequences(history: History) -> N
         last[incident] = event.data["sequence"]
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(histories(), st.integers(0, 1 << 30))
 def test_an_acknowledgement_is_told_once(history: History, seed: int) -> None:
     """Wherever it is acknowledged: one event, and neither repetition nor escalation after it."""
