@@ -4,7 +4,8 @@ A session belongs to one process (or to one act of an auditor) and has an Ed2551
 reading, its id and its key; chains are values that come in and go out, so that whoever holds them (the open
 transaction) takes them back by forgetting them. Rules:
 
-1. The first event of a chain is `session.start`. It names the key; models and configuration follow it.
+1. The first event of a chain is `session.start`. It names the key; the session's facts (models, configuration) follow,
+   and every later fact is told before the next decision.
 2. A heartbeat signs (topic, partition, session, counter, prev), that is the whole chain before it. It is written
    when the chain grew and the last vouching is `heartbeat_us` or `heartbeat_events` ago: an idle chain costs nothing.
 3. `session.end` is signed as well; nothing follows it. A chain without one ended with its process.
@@ -14,14 +15,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from stream_maas.ledger.chain import Head, leaf_hex, link
 from stream_maas.records import Link, Outgoing, Unlinked, Writer
 from stream_maas.wire import ServiceEvent, ServiceKind, audit_headers, encode_service_event, signed_text
+
+Facts: TypeAlias = tuple[tuple[ServiceKind, Mapping[str, Any]], ...]
 
 
 class Signer(Protocol):
@@ -44,6 +47,8 @@ class Chain(Struct, frozen=True):
     vouched_counter: int
     """Events up to here are covered by a signature."""
     vouched_us: int
+    told: Facts = ()
+    """Facts that the chain has."""
 
     @property
     def has_news(self) -> bool:
@@ -63,25 +68,23 @@ class Session:
     signer: Signer
     heartbeat_us: int = 1_000_000
     heartbeat_events: int = 10_000
-    facts: tuple[tuple[ServiceKind, Mapping[str, Any]], ...] = ()
-    """What every chain says after its start: loaded models, observed configuration."""
+    facts: Facts = ()
+    """What every chain says: loaded models, observed configuration."""
     after: tuple[str, str] | None = None
 
     def successor(self, session_id: str, reason: str) -> Session:
         """The session that goes on where the fate of this one's last events is not known."""
-        return Session(
-            session_id, self.writer, self.topic, self.signer, self.heartbeat_us, self.heartbeat_events, self.facts,
-            (self.id, reason),
-        )  # fmt: skip
+        return replace(self, id=session_id, after=(self.id, reason))
+
+    def knowing(self, facts: Facts) -> Session:
+        """The same session with these facts; its chains tell those that are new to them."""
+        return replace(self, facts=facts)
 
     def start(self, partition: int, now_us: int) -> tuple[list[Outgoing], Chain]:
         """The first events of a new chain."""
         row, head = self._signed("session.start", partition, None, now_us)
-        rows = [row]
-        for kind, body in self.facts:
-            row, head = self._event(kind, partition, head, now_us, body=body)
-            rows.append(row)
-        return rows, Chain(head, 1, now_us)
+        rows, chain = self._tell(Chain(head, 1, now_us), partition, now_us)
+        return [row, *rows], chain
 
     def extend(
         self, chain: Chain | None, partition: int, audits: Sequence[Unlinked], now_us: int
@@ -93,9 +96,11 @@ class Session:
         rows: list[Outgoing] = []
         if chain is None:
             rows, chain = self.start(partition, now_us)
+        elif chain.told is not self.facts:
+            rows, chain = self._tell(chain, partition, now_us)
         linked, head = link(audits, self.id, chain.head)
         rows += linked
-        chain = Chain(head, chain.vouched_counter, chain.vouched_us)
+        chain = Chain(head, chain.vouched_counter, chain.vouched_us, chain.told)
         if (
             now_us - chain.vouched_us >= self.heartbeat_us
             or head.counter - chain.vouched_counter >= self.heartbeat_events
@@ -109,18 +114,26 @@ class Session:
     ) -> tuple[Outgoing, Chain]:
         """One event about the service, such as `exported`."""
         row, head = self._event(kind, partition, chain.head, now_us, body=body)
-        return row, Chain(head, chain.vouched_counter, chain.vouched_us)
+        return row, Chain(head, chain.vouched_counter, chain.vouched_us, chain.told)
 
     def vouch(self, chain: Chain, partition: int, now_us: int) -> tuple[list[Outgoing], Chain]:
         """A heartbeat, if the chain grew since the last one."""
         if not chain.has_news:
             return [], chain
         row, head = self._signed("session.heartbeat", partition, chain.head, now_us)
-        return [row], Chain(head, head.counter, now_us)
+        return [row], Chain(head, head.counter, now_us, chain.told)
 
     def end(self, chain: Chain, partition: int, now_us: int) -> Outgoing:
         """The last event of a chain."""
         return self._signed("session.end", partition, chain.head, now_us)[0]
+
+    def _tell(self, chain: Chain, partition: int, now_us: int) -> tuple[list[Outgoing], Chain]:
+        rows, head = [], chain.head
+        for kind, body in self.facts:
+            if (kind, body) not in chain.told:
+                row, head = self._event(kind, partition, head, now_us, body=body)
+                rows.append(row)
+        return rows, Chain(head, chain.vouched_counter, chain.vouched_us, self.facts)
 
     def _signed(self, kind: ServiceKind, partition: int, head: Head | None, now_us: int) -> tuple[Outgoing, Head]:
         place = head.next(self.id) if head is not None else Link(self.id, 0)

@@ -29,13 +29,16 @@ from stream_maas.worker.exactly_once import TransactionalPublisher
 from stream_maas.worker.health import Health
 from stream_maas.worker.metrics import Metrics
 from stream_maas.worker.publisher import OutputTopics, Publisher
-from stream_maas.worker.sessions import open_chains, open_key_store, writer_of
+from stream_maas.worker.sessions import audit_settings, models_of, open_chains, open_key_store, writer_of
 from stream_maas.worker.shell import Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.swap import Serving, meter, tell_changes
 from stream_maas.worker.transport import Chunk, ChunkApp
 from stream_maas.worker.web import ProbeServer
 
 log = structlog.get_logger()
+
+OBSERVE_S = 60.0
+"""Between two looks at the settings of the audit topic."""
 
 
 class Worker:
@@ -53,6 +56,8 @@ class Worker:
         inference = settings.inference
         self._calls = ModelCalls(threads=inference.executor_threads, waiting=inference.queue_calls)
         self._watching: asyncio.Task[None] | None = None
+        self._observing: asyncio.Task[None] | None = None
+        self._chains: SessionChains | None = None
 
     async def run(self) -> int:
         """Start, serve until SIGTERM, SIGINT or a fatal error, stop cleanly. Raises `ServiceError` before serving."""
@@ -67,7 +72,8 @@ class Worker:
             capabilities = await self._reach_broker()
             if self._shell.stopping.is_set():
                 return self._shell.exit_code
-            publisher = self._new_publisher(capabilities, open_chains(self._settings, service.catalog))
+            self._chains = open_chains(self._settings, service.catalog)
+            publisher = self._new_publisher(capabilities, self._chains)
             self._metrics.info.labels(__version__, publisher.mode, service.redactor.policy).set(1)
             await publisher.start()
             await self._start_app(service, publisher)
@@ -153,6 +159,8 @@ class Worker:
         self._on_swap(service.catalog)
         self._watching = asyncio.create_task(serving.keep_watch(self._on_swap), name="watch bundles")
         self._watching.add_done_callback(self._watch_ended)
+        if self._chains is not None:
+            self._observing = asyncio.create_task(self._watch_audit_topic(self._chains), name="observe the audit topic")
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, serving.ask)
         for topic, lane in self._lanes.items():
             agent = LaneAgent(
@@ -199,6 +207,17 @@ class Worker:
         self._metrics.serves(catalog)
         self._health.not_loaded = dict(catalog.failures)
         self._calls.keep(catalog.models)
+        if self._chains is not None:
+            self._chains.know("model.loaded", models_of(catalog))
+
+    async def _watch_audit_topic(self, chains: SessionChains) -> None:
+        """Access lists do not log themselves: what the audit topic is like is told in the trail, and every change."""
+        while True:
+            try:
+                chains.know("config.observed", await audit_settings(self._settings))
+            except Exception as error:  # noqa: BLE001 - the broker is away, or does not tell this user
+                log.debug("settings of the audit topic not seen", reason=type(error).__name__)
+            await asyncio.sleep(OBSERVE_S)
 
     def _watch_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -251,8 +270,9 @@ class Worker:
                 await publisher.stop(commit=not self._health.fatal)
 
         await self._shell.shut_down(finish)
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (self._watching, self._observing):
+            if task is not None:
+                task.cancel()
         self._calls.shut_down()
         if web is not None:
             with contextlib.suppress(Exception):

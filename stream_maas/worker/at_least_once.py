@@ -89,6 +89,8 @@ class PlainPublisher(Publisher):
             self._none_left()
 
     def _merge(self, interval: Interval) -> None:
+        if not interval.offsets:
+            return
         if self._acknowledged is None:
             self._acknowledged = interval
         else:

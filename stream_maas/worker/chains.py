@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from stream_maas.ledger.session import Chain, Session
 from stream_maas.records import Outgoing, Unlinked
+from stream_maas.wire import ServiceKind
 
 
 def new_session_id() -> str:
@@ -37,14 +39,22 @@ class SessionChains:
         self._committed: dict[int, Chain] = {}
 
     @property
-    def session(self) -> Session:
-        return self._session
+    def heartbeat_s(self) -> float:
+        """How long a chain that grew may go without a signature."""
+        return self._session.heartbeat_us / 1_000_000
 
     def link(self, partition: int, audits: Sequence[Unlinked]) -> list[Outgoing]:
         """What to write into the audit partition for these events: a start before, a heartbeat behind, where due."""
         rows, chain = self._session.extend(self._written.get(partition), partition, audits, now_us())
         self._written[partition] = chain
         return rows
+
+    def know(self, kind: ServiceKind, bodies: Sequence[Mapping[str, Any]]) -> None:
+        """Facts of this kind from now on. Every chain tells those that are new to it before its next decision."""
+        others = tuple(fact for fact in self._session.facts if fact[0] != kind)
+        facts = (*others, *((kind, body) for body in bodies))
+        if facts != self._session.facts:
+            self._session = self._session.knowing(facts)
 
     def heartbeats(self) -> dict[int, list[Outgoing]]:
         """Heartbeats that are due by time, by partition; nothing for chains that did not grow."""

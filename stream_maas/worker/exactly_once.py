@@ -53,10 +53,11 @@ class TransactionalPublisher(Publisher):
 
     async def _commit(self, interval: Interval) -> None:
         self._recent = set(interval.offsets)
-        if interval.group is not None:
-            # The offsets travel while the rows do.
-            offsets = self._producer.send_offsets(interval.offsets, self._group_id, interval.group)
-            await asyncio.gather(offsets, *interval.deliveries)
+        # The offsets travel while the rows do. Heartbeats of the audit trail alone have none.
+        offsets = (
+            [self._producer.send_offsets(interval.offsets, self._group_id, interval.group)] if interval.group else []
+        )
+        await asyncio.gather(*offsets, *interval.deliveries)
         self._ending = True
         await self._producer.commit_transaction()
         self._ending = False

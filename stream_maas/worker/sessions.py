@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import socket
 from pathlib import Path
+from typing import Any
 
 import structlog
 from msgspec import structs
 
-from stream_maas import __version__, topics
+from stream_maas import __version__, kafka, topics
 from stream_maas.errors import KeyStoreError, LedgerError
 from stream_maas.inference import Catalog
 from stream_maas.keystore import SqliteKeyStore, open_store
@@ -21,6 +22,14 @@ from stream_maas.worker.chains import SessionChains, new_session_id
 
 log = structlog.get_logger()
 
+OBSERVED = frozenset(
+    {
+        "cleanup.policy", "compression.type", "max.message.bytes", "message.timestamp.type", "min.insync.replicas",
+        "remote.storage.enable", "retention.bytes", "retention.ms", "segment.bytes", "unclean.leader.election.enable",
+    }
+)  # fmt: skip
+"""Settings that decide whether an event stays, and when it is said to have been written."""
+
 
 def writer_of(settings: Settings, catalog: Catalog) -> Writer:
     """Who writes audit events: this worker on this machine, with this inference runtime."""
@@ -30,7 +39,6 @@ def writer_of(settings: Settings, catalog: Catalog) -> Writer:
 
 def open_chains(settings: Settings, catalog: Catalog) -> SessionChains:
     """A writer session that has written nothing yet. Raises `LedgerError` for a key file that is none."""
-    models = [model.ref for model in catalog.models]
     return SessionChains(
         Session(
             id=new_session_id(),
@@ -39,9 +47,24 @@ def open_chains(settings: Settings, catalog: Catalog) -> SessionChains:
             signer=session_key(settings),
             heartbeat_us=settings.audit.heartbeat_ms * 1000,
             heartbeat_events=settings.audit.heartbeat_records,
-            facts=tuple(("model.loaded", structs.asdict(model)) for model in models),
+            facts=tuple(("model.loaded", model) for model in models_of(catalog)),
         )
     )
+
+
+def models_of(catalog: Catalog) -> list[dict[str, Any]]:
+    """What `model.loaded` events say."""
+    return [structs.asdict(model.ref) for model in catalog.models]
+
+
+async def audit_settings(settings: Settings) -> list[dict[str, Any]]:
+    """What `config.observed` events say: the audit topic as the broker describes it. Raises what aiokafka does."""
+    name = topics.audit(settings.topics.prefix)
+    topic = (await kafka.describe_topics(settings.kafka, [name])).get(name)
+    if topic is None or topic.forbidden:
+        return []
+    told = {key: topic.configs[key] for key in sorted(OBSERVED & topic.configs.keys())}
+    return [{"topic": name, "partitions": topic.partitions, "configs": told}]
 
 
 def session_key(settings: Settings) -> SigningKey:

@@ -147,3 +147,19 @@ def test_an_act_stands_in_the_chain_of_its_command() -> None:
     rows += [row, writing.end(chain, 0, NOW_US)]
     assert_chained(rows)
     assert wire.decode_service_event(row.value).body == body
+
+
+def test_a_new_fact_is_told_before_the_next_decision_and_once() -> None:
+    first, second = ("model.loaded", MODEL), ("model.loaded", MODEL | {"version": "2"})
+    writing = session(facts=(first,))
+    rows, chain = writing.extend(None, 3, decisions(1)[0], NOW_US)
+    swapped = writing.knowing((second,))
+    more, chain = swapped.extend(chain, 3, decisions(1, 1)[0], NOW_US)
+    again, _ = swapped.extend(chain, 3, decisions(1, 2)[0], NOW_US)
+    assert [kinds(part) for part in (rows, more, again)] == [
+        ["session.start", "model.loaded", "decision"],
+        ["model.loaded", "decision"],
+        ["decision"],
+    ]
+    assert_chained(rows + more + again)
+    assert wire.decode_service_event(more[0].value).body["version"] == "2"
