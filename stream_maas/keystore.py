@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from stream_maas.errors import KeyStoreError
 from stream_maas.ledger.boxes import KEY_ID_BYTES, SECRET_BYTES, DataKey, Owner
+from stream_maas.settings import Settings, state_folder
 
 _NONCE_BYTES: Final = 12
 _MAX_OPEN_KEYS: Final = 100_000
@@ -224,3 +225,19 @@ def open_store(path: str | Path, kek_path: str | Path = "") -> SqliteKeyStore:
         raise KeyStoreError(f"key store {path}: its folder cannot be made ({type(error).__name__})") from None
     kek = read_kek(Path(kek_path)) if kek_path else make_kek(path.with_suffix(".kek"))
     return SqliteKeyStore(path, kek)
+
+
+def store_path(settings: Settings) -> Path:
+    """Where the key store of these settings is."""
+    return Path(settings.audit.key_store) if settings.audit.key_store else state_folder() / "keys.sqlite"
+
+
+def open_existing(settings: Settings) -> SqliteKeyStore | None:
+    """The store that a worker with these settings uses, None where there is none: reading never makes one.
+
+    Raises `KeyStoreError` for one that cannot be opened."""
+    path = store_path(settings)
+    if not path.exists():
+        return None
+    kek = Path(settings.audit.key_encryption_key) if settings.audit.key_encryption_key else path.with_suffix(".kek")
+    return SqliteKeyStore(path, read_kek(kek))

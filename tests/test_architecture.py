@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker", "client", "replay", "dashboard"),
     ("kafka", "brokers", "keystore"),
     ("settings",),
-    ("pipeline",),
+    ("pipeline", "rerun"),
     ("admission",),
     ("privacy", "inference", "registry", "ledger", "monitor", "asyncapi"),
     ("wire", "topics"),

@@ -16,6 +16,7 @@ from stream_maas.cli import (
     audit,
     audit_prove,
     audit_read,
+    audit_rerun,
     broker,
     dashboard,
     demo,
@@ -78,6 +79,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "audit prove": audit_prove.prove,
         "audit export": audit_prove.export,
         "audit keygen": audit.keygen,
+        "audit rerun": audit_rerun.rerun,
     },
     _CHECK: {
         "dashboard": dashboard.dashboard,

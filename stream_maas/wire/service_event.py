@@ -106,6 +106,7 @@ class _Model(Struct, forbid_unknown_fields=True):
     version: Text
     digest: Digest
     licence: Text
+    bundle_digest: Digest | None = None
 
 
 class _Config(Struct, forbid_unknown_fields=True):

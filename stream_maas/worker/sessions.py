@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
-from pathlib import Path
 from typing import Any
 
 import structlog
 from msgspec import structs
 
 from stream_maas import __version__, kafka, topics
-from stream_maas.errors import KeyStoreError, LedgerError
+from stream_maas.errors import KeyStoreError
 from stream_maas.inference import Catalog
-from stream_maas.keystore import SqliteKeyStore, open_store
-from stream_maas.ledger.keys import NOTE, SigningKey
+from stream_maas.kafka.acts import session_key
+from stream_maas.keystore import SqliteKeyStore, open_store, store_path
 from stream_maas.ledger.session import Session
 from stream_maas.records import Writer
-from stream_maas.settings import Settings, state_folder
+from stream_maas.settings import Settings
 from stream_maas.worker.chains import SessionChains, new_session_id
 
 log = structlog.get_logger()
@@ -39,12 +37,14 @@ def writer_of(settings: Settings, catalog: Catalog) -> Writer:
 
 def open_chains(settings: Settings, catalog: Catalog) -> SessionChains:
     """A writer session that has written nothing yet. Raises `LedgerError` for a key file that is none."""
+    if not settings.audit.writer_key:
+        log.warning("audit.writer_key is not set: sessions are signed, but nobody can tell by whom")
     return SessionChains(
         Session(
             id=new_session_id(),
             writer=writer_of(settings, catalog),
             topic=topics.audit(settings.topics.prefix),
-            signer=session_key(settings),
+            signer=session_key(settings, settings.worker.instance),
             heartbeat_us=settings.audit.heartbeat_ms * 1000,
             heartbeat_events=settings.audit.heartbeat_records,
             facts=tuple(("model.loaded", model) for model in models_of(catalog)),
@@ -54,7 +54,8 @@ def open_chains(settings: Settings, catalog: Catalog) -> SessionChains:
 
 def models_of(catalog: Catalog) -> list[dict[str, Any]]:
     """What `model.loaded` events say."""
-    return [structs.asdict(model.ref) for model in catalog.models]
+    told = [structs.asdict(model.ref) for model in catalog.models]
+    return [{name: member for name, member in model.items() if member} for model in told]
 
 
 async def audit_settings(settings: Settings) -> list[dict[str, Any]]:
@@ -67,26 +68,13 @@ async def audit_settings(settings: Settings) -> list[dict[str, Any]]:
     return [{"topic": name, "partitions": topic.partitions, "configs": told}]
 
 
-def session_key(settings: Settings) -> SigningKey:
-    """The configured key, or a new one for this run. Raises `LedgerError` naming the file, never what is in it."""
-    path = settings.audit.writer_key
-    if not path:
-        name = f"{settings.worker.app_id}/{settings.worker.instance}".replace("+", "_").replace(" ", "_")
-        log.warning("audit.writer_key is not set: sessions are signed, but nobody can tell by whom")
-        return SigningKey(name, NOTE, secrets.token_bytes(32))
-    try:
-        return SigningKey.parse(Path(path).read_text(encoding="ascii"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise LedgerError(f"audit.writer_key: {path} cannot be read ({type(error).__name__})") from None
-
-
 def open_key_store(settings: Settings) -> SqliteKeyStore | None:
     """Keys for the boxes, or None where there are to be none. Raises `KeyStoreError` where they have to be."""
     config = settings.audit
     if config.boxes == "off":
         return None
     try:
-        return open_store(config.key_store or state_folder() / "keys.sqlite", config.key_encryption_key)
+        return open_store(store_path(settings), config.key_encryption_key)
     except KeyStoreError as error:
         if config.boxes == "on":
             raise

@@ -1,0 +1,170 @@
+"""`audit rerun`: whether the decisions in the log can be made again, and how far the answers agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from stream_maas.cli.audit_options import Partitions, span
+from stream_maas.cli.common import (
+    EXIT_OK,
+    EXIT_PROBLEM,
+    Bootstrap,
+    ConfigFile,
+    Json,
+    Output,
+    Prefix,
+    exit_with,
+    kafka_settings,
+    run_async,
+    usage_error,
+)
+
+if TYPE_CHECKING:
+    from stream_maas.rerun import Judged, Recorded
+    from stream_maas.settings import Settings
+
+EXIT_INCOMPLETE = 3
+_SHOWN = 20
+
+
+def rerun(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Event ids, topic:partition:offset.", show_default="all"),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="So many predictions at most.")] = 1_000,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", metavar="FROM..TO", help="Written then, ISO 8601, UTC unless said.", show_default="any"),
+    ] = None,
+    partitions: Partitions = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            "--models",
+            metavar="DIR[,DIR...]",
+            help="Bundles with the recorded artifacts.",
+            show_default="as the worker",
+        ),
+    ] = None,
+    key_store: Annotated[
+        Path | None, typer.Option("--key-store", metavar="FILE", help="Data keys.", show_default="audit.key_store")
+    ] = None,
+    key_encryption_key: Annotated[
+        Path | None,
+        typer.Option("--kek", metavar="FILE", help="Key that wraps them.", show_default="audit.key_encryption_key"),
+    ] = None,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", metavar="TEXT", help="Why: goes into the audit log.", show_default="none")
+    ] = None,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Run recorded decisions again: same artifact, same redacted input, same batch.
+
+    Says of each whether it is exact, within tolerance (same label, 10 ppm), diverged, a label flip or not
+    reproducible, and why. Nothing is written to results; that decisions were run again is itself recorded. Ends with
+    0 when all are exact or within tolerance, 1 for a flip or a divergence, 3 when some could not be run.
+
+    Example: stream-maas audit rerun --limit 1000 --purpose "complaint 4711"
+    """
+    names = {
+        "inference.models": models, "audit.key_store": str(key_store) if key_store else None,
+        "audit.key_encryption_key": str(key_encryption_key) if key_encryption_key else None,
+    }  # fmt: skip
+    settings = kafka_settings(bootstrap, prefix, config, names)
+    first, last = span(time, "--time")
+    window = (_moment_ms(first), _moment_ms(last))
+    exit_with(run_async(_rerun(settings, ids or [], limit, window, partitions, purpose, Output(as_json=as_json))))
+
+
+def _moment_ms(text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        usage_error("--time takes ISO 8601 moments, as in 2026-11-22T10:00..2026-11-22T11:00")
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+async def _rerun(
+    settings: Settings, ids: Sequence[str], limit: int, window: tuple[int | None, int | None],
+    partitions: Sequence[int] | None, purpose: str | None, output: Output,
+) -> int:  # fmt: skip
+    from stream_maas import topics
+    from stream_maas.inference import Catalog
+    from stream_maas.kafka.acts import operator, record_act
+    from stream_maas.keystore import open_existing
+    from stream_maas.replay.rerunning import Wanted, find_decisions, open_inputs
+    from stream_maas.rerun import rerun as run
+
+    offsets = await _offsets(settings, window[0], partitions)
+    events, chosen = await find_decisions(settings, Wanted(partitions, offsets, window[1], ids, limit))
+    store = open_existing(settings)
+    recorded = await open_inputs(settings, events, store)
+    catalog = Catalog.load(settings.inference)
+    with output.progress("decisions") as bar:
+        task = bar.add_task("", total=len(recorded))
+        judged = run(recorded, catalog)
+        bar.update(task, completed=len(recorded))
+    body = {"what": "rerun", "topic": topics.audit(settings.topics.prefix), "records": len(chosen), "by": operator()}
+    await record_act(settings, "replayed", body | ({"purpose": purpose} if purpose else {}))
+    pairs = [(each, verdict) for each, verdict in zip(recorded, judged, strict=True) if each.event_id in chosen]
+    return _show(pairs, output)
+
+
+async def _offsets(settings: Settings, from_ms: int | None, partitions: Sequence[int] | None) -> dict[int, int] | None:
+    if from_ms is None:
+        return None
+    from stream_maas.replay.audit_log import offsets_at, open_logs
+
+    logs = await open_logs(settings, Path(), partitions)
+    return logs.beginnings | await offsets_at(logs, from_ms)
+
+
+def _show(pairs: Sequence[tuple[Recorded, Judged]], output: Output) -> int:
+    from stream_maas.rerun import Verdict
+
+    counts = Counter(judged.verdict for _, judged in pairs)
+    for recorded, judged in pairs:
+        if output.as_json:
+            output.emit({
+                "event": recorded.event_id, "verdict": judged.verdict, "reason": judged.reason,
+                "label": recorded.decision.label, "score_ppm": recorded.decision.score_ppm,
+                "again_label": judged.label, "again_score_ppm": judged.score_ppm,
+                "batch_complete": judged.batch_complete,
+            })  # fmt: skip
+    told = [(each, judged) for each, judged in pairs if judged.verdict not in ("exact", "within_tolerance")]
+    output.table(
+        ("event", "verdict", "why"),
+        [(each.event_id, judged.verdict.replace("_", " "), judged.reason or _difference(each, judged))
+         for each, judged in told[:_SHOWN]],
+    )  # fmt: skip
+    if len(told) > _SHOWN:
+        output.print(f"and {len(told) - _SHOWN} more, see --json", style="dim")
+    code = EXIT_OK
+    if counts["not_reproducible"] or not pairs:
+        code = EXIT_INCOMPLETE
+    if counts["label_flip"] or counts["diverged"]:
+        code = EXIT_PROBLEM
+    summary = {name: counts[name] for name in get_args(Verdict)}
+    if output.as_json:
+        output.emit({"summary": True, "decisions": len(pairs), **summary, "exit_code": code})
+    text = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary.items() if count)
+    style = {EXIT_OK: "bold green", EXIT_PROBLEM: "bold red"}.get(code, "bold yellow")
+    output.print(f"{len(pairs)} decisions run again: {text or 'there were none'}", style=style)
+    return code
+
+
+def _difference(recorded: Recorded, judged: Judged) -> str:
+    decision = recorded.decision
+    return f"{decision.label} {decision.score_ppm} ppm then, {judged.label} {judged.score_ppm} ppm now"
