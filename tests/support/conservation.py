@@ -125,9 +125,10 @@ def stable_result(record: ConsumerRecord) -> tuple[Any, ...]:
 
 
 def stable_audit(record: ConsumerRecord) -> tuple[Any, ...]:
-    """An audit event without its times and without the batch in which the record happened to be inferred."""
+    """An audit event without its times, its place in a chain, and the batch and box in which the record happened to be."""
     event = orjson.loads(record.value)
-    del event["time"], event["data"]["timings_us"]
+    del event["time"], event["data"]["timings_us"], event["data"]["writer"]["session"]
     event["data"].pop("batch", None)
+    event["data"]["input"].pop("box", None)
     headers = tuple(sorted(record.headers))
     return record.partition, record.key, orjson.dumps(event, option=orjson.OPT_SORT_KEYS), headers
