@@ -125,7 +125,7 @@ def stable_result(record: ConsumerRecord) -> tuple[Any, ...]:
 
 
 def stable_audit(record: ConsumerRecord) -> tuple[Any, ...]:
-    """An audit event without its times, its place in a chain, and the batch and box that the record happened to be in."""
+    """An audit event without its times, its place in a chain, and the batch and box that the record got into."""
     event = orjson.loads(record.value)
     del event["time"], event["data"]["timings_us"], event["data"]["writer"]["session"]
     event["data"].pop("batch", None)
