@@ -29,6 +29,7 @@ from stream_maas import errors, settings, topics
 from stream_maas.cli.app import app
 from stream_maas.settings import Settings
 from stream_maas.worker.metrics import Metrics
+from stream_maas.worker.monitor_metrics import MonitorMetrics
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -58,9 +59,17 @@ def settings_table() -> str:
 
 
 def metrics_table() -> str:
+    return _metrics_table(Metrics())
+
+
+def monitor_metrics_table() -> str:
+    return _metrics_table(MonitorMetrics())
+
+
+def _metrics_table(metrics: Metrics | MonitorMetrics) -> str:
     rows = []
-    labels = {getattr(metric, "_name", ""): getattr(metric, "_labelnames", ()) for metric in vars(Metrics()).values()}
-    for family in Metrics().registry.collect():
+    labels = {getattr(metric, "_name", ""): getattr(metric, "_labelnames", ()) for metric in vars(metrics).values()}
+    for family in metrics.registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         named = ", ".join(f"`{label}`" for label in labels[family.name])
         rows.append((f"`{name}`", family.type, named, family.documentation))
@@ -120,6 +129,7 @@ GENERATED: dict[str, tuple[Path, Callable[[], str]]] = {
     "commands": (OPERATIONS, commands_table),
     "settings": (OPERATIONS, settings_table),
     "metrics": (OPERATIONS, metrics_table),
+    "monitor-metrics": (OPERATIONS, monitor_metrics_table),
     "codes": (OPERATIONS, codes_table),
     "files": (ARCHITECTURE, file_map),
 }

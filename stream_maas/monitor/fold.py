@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from stream_maas.monitor.histogram import BIN_COUNT, bins_of
 from stream_maas.monitor.outcomes import ANSWERED, REDACTION_ERROR, Outcome, Outcomes
-from stream_maas.monitor.rules import Timing
+from stream_maas.monitor.rules import Ruleset
 from stream_maas.monitor.series import (
     BAD,
     CLIENT,
@@ -128,23 +128,16 @@ class Lag:
 class Fold:
     """Partitions, what is not shown yet, and what is shown (`store`, `lags`) at `instant`."""
 
-    def __init__(
-        self,
-        timing: Timing,
-        latency_limits_us: tuple[int, ...],
-        max_series: int,
-        offsets: Mapping[int, int],
-        at_us: int,
-    ) -> None:
+    def __init__(self, rules: Ruleset, offsets: Mapping[int, int], at_us: int) -> None:
         """`offsets`: where each audit partition begins. `at_us`: event time before which nothing is looked at."""
-        self.timing = timing
-        self.limits_us = latency_limits_us
+        timing = self.timing = rules.timing
+        self.limits_us = rules.latency_limits_us
         self.instant = self.origin = (at_us - timing.disorder_us) // timing.step_us
         """What is shown, and where it began: nothing is known of what was before `origin`."""
         self.partitions = {number: PartitionClock(offset, at_us) for number, offset in sorted(offsets.items())}
         self.pending: dict[int, dict[int, Delta]] = {}
         """Instant of showing -> end of the step (instant) -> what is shown."""
-        self.store = SeriesStore(FIRST_SLOW + len(latency_limits_us), max_series)
+        self.store = SeriesStore(FIRST_SLOW + len(self.limits_us), rules.max_series, rules.max_tenants)
         self.lags: dict[RequestPartition, Lag] = {}
         self.told: dict[RequestPartition, tuple[int, int]] = {}
         """(next request offset, newest request timestamp in ms) as read, not as shown: finds repeats and gaps."""

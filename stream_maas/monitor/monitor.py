@@ -46,7 +46,7 @@ class Monitor:
     def __init__(self, rules: Ruleset, audit_topic: str, offsets: Mapping[int, int], at_us: int) -> None:
         """`offsets`: the first offset of each partition that is looked at; `at_us`: event time to begin with."""
         self.rules = rules
-        self.fold = Fold(rules.timing, rules.latency_limits_us, rules.max_series, offsets, at_us)
+        self.fold = Fold(rules, offsets, at_us)
         self.lifecycle = Lifecycle(audit_topic)
         self._measurer = Measurer(self.fold, rules.time_scale)
         self._queue: list[Command | Ruleset] = []

@@ -65,8 +65,10 @@ class HistogramRing:
 class SeriesStore:
     """All series. Time is an instant: a number of steps."""
 
-    def __init__(self, column_count: int, max_series: int) -> None:
+    def __init__(self, column_count: int, max_series: int, max_tenants: int) -> None:
         self._max_series = max_series
+        self._max_tenants = max_tenants
+        self._tenants = 0
         self.index: dict[Series, int] = {}
         self._kinds: dict[str, tuple[list[Series], npt.NDArray[np.intp]]] = {}
         self._free: list[int] = []
@@ -83,6 +85,8 @@ class SeriesStore:
         if (row := self.index.get(series)) is not None:
             return row
         overflow = Series(series.per, tuple((name, OTHER) for name, _ in series.labels))
+        if series.per == "tenant" and series != overflow and self._tenants >= self._max_tenants:
+            return self.row(overflow)  # as it is meant: the others are shown together
         # One overflow series for each kind always has room.
         if series != overflow and len(self.index) >= self._max_series:
             self.totals[self.index[MONITOR], OVERFLOW] += 1
@@ -92,6 +96,7 @@ class SeriesStore:
         if row >= len(self.totals):
             self._grow()
         self.index[series] = row
+        self._tenants += series.per == "tenant"
         self._kinds.pop(series.per, None)
         if series.per in HISTOGRAMS and len(self.histograms) < 2 * MAX_HISTOGRAM_SERIES:
             self.histograms |= {(series, name): HistogramRing() for name in HISTOGRAMS[series.per]}
@@ -114,6 +119,7 @@ class SeriesStore:
     def drop(self, series: Series) -> None:
         """Forget a series; its row is used again."""
         row = self.index.pop(series)
+        self._tenants -= series.per == "tenant"
         self._kinds.pop(series.per, None)
         self.totals[row] = 0
         for ring in self.rings:

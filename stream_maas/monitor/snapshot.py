@@ -281,7 +281,7 @@ def _monitor(header: Mapping[str, Any]) -> Monitor:
     rules = ruleset_of(header["rules"])
     offsets = {number: next_offset for number, next_offset, _, _ in header["partitions"]}
     monitor = Monitor(rules, header["audit_topic"], offsets, 0)
-    fold = Fold(rules.timing, rules.latency_limits_us, rules.max_series, offsets, 0)
+    fold = Fold(rules, offsets, 0)
     fold.instant, fold.origin = header["instant"], header["origin"]
     fold.partitions = {n: PartitionClock(offset, clock, repeats) for n, offset, clock, repeats in header["partitions"]}
     for shown_at, step_end, raw in header["pending"]:

@@ -150,11 +150,11 @@ def _hour(models: Sequence[Simulated], begin_us: int, outage: tuple[int, int] | 
         yield kinds, kind[mine], START_US + at_us[mine], total_us[mine]
 
 
-def detection(rate_per_s: float, seeds: Sequence[int]) -> tuple[list[float], list[float]]:
+def detection(rate_per_s: float, seeds: Sequence[int], healthy_hours: int = 26) -> tuple[list[float], list[float]]:
     """Seconds from the begin of the outage to the first page of each seed, of our rules and of the plain one."""
     models = [Simulated(rate_per_s, seed) for seed in seeds]
-    at_us = 26 * HOUR_US + 7 * MINUTE_US
-    result = soak(models, 28 / 24, outage_at_us=at_us)
+    at_us = healthy_hours * HOUR_US + 7 * MINUTE_US
+    result = soak(models, (healthy_hours + 2) / 24, outage_at_us=at_us)
     ours, plain = [], []
     for model in models:
         pages = [when for _, when in result.fired(SEVERITY, "page", model.name) if when >= START_US + at_us]
