@@ -22,13 +22,20 @@ from stream_maas.inference.model import Model
 from stream_maas.inference.train.card import model_card, sentiment_tables
 from stream_maas.inference.train.corpus import Example, load_corpus, proper_names
 from stream_maas.inference.train.draft import Draft, digest, drafted
-from stream_maas.inference.train.evaluation import check_floors, measure, reached, served_probabilities
+from stream_maas.inference.train.evaluation import (
+    check_floors,
+    measure,
+    reached,
+    reference_histograms,
+    served_probabilities,
+)
 from stream_maas.inference.train.graph import word_bag_graph
 from stream_maas.inference.train.packages import SENTIMENT_TEXTS, Shelf
 from stream_maas.inference.train.stages import Progress, Stages
 from stream_maas.inference.word_bag import FEATURES, FEATURES_KEY, VOCABULARY_KEY
 
 NAME, VERSION, LICENCE = "sentiment-lite", "1.0.0", "Apache-2.0"
+LABELS = ("negative", "positive")
 VOCABULARY = "vocabulary.txt"
 MIN_TEXTS = 3
 """A term of fewer training texts is left out: it says little, and could say whose text it was."""
@@ -137,10 +144,12 @@ def write_bundle(out_dir: Path, fitted: Fitted, metrics: dict[str, Any], held_ou
     with drafted(out_dir) as draft:
         draft.write(MODEL, word_bag_graph(fitted.coefficients * idf, idf, fitted.bias, metadata))
         draft.write(VOCABULARY, vocabulary)
-        _state(draft, metrics)
+        probabilities = fitted.probabilities([example.text for example in held_out])
+        reference = reference_histograms(probabilities, LABELS)
+        _state(draft, metrics, reference)
         # The difference is measured through the bundle, and then stated in it.
-        metrics["max_difference_to_scikit_learn"] = _difference(draft, fitted, held_out)
-        _state(draft, metrics)
+        metrics["max_difference_to_scikit_learn"] = _difference(draft, probabilities, held_out)
+        _state(draft, metrics, reference)
 
 
 def vocabulary_file(terms: Sequence[str]) -> bytes:
@@ -159,15 +168,15 @@ def card(metrics: dict[str, Any]) -> str:
     )
 
 
-def _state(draft: Draft, metrics: dict[str, Any]) -> None:
-    draft.state(_manifest(metrics), card(metrics))
+def _state(draft: Draft, metrics: dict[str, Any], reference: list[dict[str, Any]]) -> None:
+    draft.state(_manifest(metrics) | {"reference": reference}, card(metrics))
 
 
-def _difference(draft: Draft, fitted: Fitted, examples: Sequence[Example]) -> float:
+def _difference(draft: Draft, probabilities: Floats, examples: Sequence[Example]) -> float:
     """Largest difference of a served probability to scikit-learn's."""
     texts = [example.text for example in examples]
     served = served_probabilities(Model(load_bundle(draft.directory), RuntimeConfig()), texts)
-    difference = float(np.abs(served - fitted.probabilities(texts)).max())
+    difference = float(np.abs(served - probabilities).max())
     if difference > MAX_DIFFERENCE:
         raise ServiceError(f"{NAME}: served and trained probabilities differ by {difference:.1e}")
     return float(f"{difference:.1e}")
@@ -199,7 +208,7 @@ def _manifest(metrics: dict[str, Any]) -> dict[str, Any]:
                 "description": "on request: JSON with the terms that weighed most, in log-odds of the second label",
             },
         ],
-        "labels": {"output": "probabilities", "names": ["negative", "positive"]},
+        "labels": {"output": "probabilities", "names": list(LABELS)},
         "preprocessing": {"vocabulary": VOCABULARY},
         "limits": {
             "max_record_rows": 1024,

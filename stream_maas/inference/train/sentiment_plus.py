@@ -41,6 +41,7 @@ from stream_maas.inference.train.minilm import IDS, IR_VERSION, MASK, OPSET, WID
 from stream_maas.inference.train.packages import MINILM, SENTIMENT_TEXTS, Shelf
 from stream_maas.inference.train.sentiment_lite import (
     INVERSE_REGULARISATION,
+    LABELS,
     LEXICON_SCALE,
     MAX_DIFFERENCE,
     VOCABULARY,
@@ -51,7 +52,6 @@ from stream_maas.inference.train.stages import Progress, Stages
 from stream_maas.inference.word_bag import FEATURES, FEATURES_KEY, VOCABULARY_KEY
 
 NAME, VERSION, LICENCE = "sentiment-plus", "1.0.0", "Apache-2.0"
-LABELS = ("negative", "positive")
 LAYERS = (2, 4, 6)
 HIDDEN_SCALE = 0.04
 """How freely the fit may lean on the hidden states.
