@@ -1,0 +1,1 @@
+"""What else a team could run: same requests, same model, same broker; docs/benchmarks.md has the figures."""
