@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint bench kafka schemas docs clean
+.PHONY: help setup demo test test-quick lint bench bench-peers kafka schemas docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ lint: setup ## ruff, mypy, codespell
 
 bench: setup ## the worker against a bare consumer loop, one run, ratios
 	$(BIN)/python -m benchmarks
+
+bench-peers: setup ## the worker against FastStream, Quix Streams and MLServer, each in an environment of its own
+	$(BIN)/python -m benchmarks.peers
 
 kafka: setup ## a real Apache Kafka on loopback, in the foreground
 	$(BIN)/stream-maas broker --kafka
