@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
+import typer
 
+from stream_maas.cli import demo_fault
 from stream_maas.cli.common import (
     EXIT_OK,
     EXIT_PROBLEM,
@@ -28,8 +28,8 @@ from stream_maas.cli.common import (
     kafka_settings,
     run_async,
 )
+from stream_maas.cli.demo_processes import Running, running
 from stream_maas.cli.demo_texts import SENTENCES, Sentence
-from stream_maas.errors import ServiceError
 
 if TYPE_CHECKING:
     from stream_maas.cli.demo_checks import Check
@@ -42,8 +42,6 @@ PARTITIONS = 4
 SUBJECT = "customer jonas.brandt@example.com"
 """Data subject, key and id of one request each: personal data stands in such places, too."""
 ANSWER_S = 30.0
-_READY_S = 45.0
-_STOP_S = 30.0
 # A small group of one: waiting for other members, as the defaults do, only makes the demo slow.
 _WORKER_SETTINGS = {
     "worker.session_timeout_ms": 6_000,
@@ -53,19 +51,30 @@ _WORKER_SETTINGS = {
     "worker.web_port": -1,
     "worker.log_format": "json",
 }
+_TOPICS = ("requests", "results", "audit", "dead-letters", "alerts")
 _NOT_JSON = b'{"id": "broken", "inputs": [{"name": "text", "data": ["call me at +1 415 555 0132'
 _TOMBSTONE = None
 
 
-def demo(bootstrap: Bootstrap = None, prefix: Prefix = None, config: ConfigFile = None, as_json: Json = False) -> None:
-    """Watch real sentences being redacted, classified and audited; under a minute.
+def demo(
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Go on afterwards, with traffic, until Ctrl-C: to look at the page.")
+    ] = False,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Watch real sentences being redacted, classified and audited, and an alert firing and resolving; about a minute.
 
-    Starts an embedded broker (or takes --bootstrap), makes topics, starts a worker with the packaged sentiment-lite,
-    sends sentences with planted, synthetic personal data and some broken records, and then checks on what the topics
-    hold: one answer and one audit event for each request, and no personal value anywhere. Ends with 1 if not.
+    Starts an embedded broker (or takes --bootstrap), makes topics, starts a worker with the packaged sentiment-lite, a
+    monitor, a sealer and the live page, whose address it prints. It sends sentences with planted, synthetic personal data and
+    some broken records, lets the worker hang for a moment, and then checks on what the topics hold: one answer and one
+    audit event for each request, no personal value anywhere, and an alert that fired and was resolved. Ends with 1 if
+    not.
     """
     settings = kafka_settings(bootstrap, prefix, config)
-    exit_with(run_async(_demo(settings, config, Output(as_json=as_json))))
+    exit_with(run_async(_demo(settings, config, Output(as_json=as_json), stay=stay)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class Asked:
     latency_ms: float
 
 
-async def _demo(settings: Settings, config_file: str | None, output: Output) -> int:
+async def _demo(settings: Settings, config_file: str | None, output: Output, *, stay: bool) -> int:
     from stream_maas import kafka, topics, wire
 
     started = time.monotonic()
@@ -85,23 +94,28 @@ async def _demo(settings: Settings, config_file: str | None, output: Output) -> 
         settings = replace(settings, kafka=kafka_config, topics=replace(settings.topics, prefix=_prefix(settings)))
         await kafka.create_topics(settings.kafka, topics.table(settings.topics.prefix), PARTITIONS, 1)
         output.print(f"topics    {settings.topics.prefix}.requests, .results, .audit, ... with {PARTITIONS} partitions")
-        async with _worker(settings, config_file, Path(folder), output) as log:
+        async with AsyncExitStack() as stack:
+            processes = await _start(settings, config_file, Path(folder), output, stack)
             asked = await _ask(settings, output)
+            told = await demo_fault.hang_and_recover(settings, processes["worker"], MODEL, output)
             await _settled(settings)
-        logs = log.read_bytes()
-        held = {name: await _read(settings, name) for name in ("requests", "results", "audit", "dead-letters")}
-        held["service"] = [record for record in held["audit"] if not wire.is_decision(record.value or b"")]
-        held["audit"] = [record for record in held["audit"] if wire.is_decision(record.value or b"")]
-    _show_answers(asked, output)
-    _show_rejections(held, output)
-    _show_audit(held["audit"], output)
-    checks = _checks(held, logs)
-    for check in checks:
-        if output.as_json:
-            output.emit({"event": "check", "claim": check.claim, "holds": check.holds, "detail": check.detail})
-        output.print(f"{'ok' if check.holds else 'FAILED':<7} {check.claim}: {check.detail}",
-                     style="green" if check.holds else "red")  # fmt: skip
-    return _summary(held, checks, time.monotonic() - started, output)
+            held = {name: await _read(settings, name) for name in _TOPICS}
+            held["service"] = [record for record in held["audit"] if not wire.is_decision(record.value or b"")]
+            held["audit"] = [record for record in held["audit"] if wire.is_decision(record.value or b"")]
+            _show_answers(asked, output)
+            _show_rejections(held, output)
+            _show_audit(held["audit"], output)
+            checks = [*_checks(held, b"".join(each.log.read_bytes() for each in processes.values())), told]
+            for check in checks:
+                if output.as_json:
+                    output.emit({"event": "check", "claim": check.claim, "holds": check.holds, "detail": check.detail})
+                output.print(f"{'ok' if check.holds else 'FAILED':<7} {check.claim}: {check.detail}",
+                             style="green" if check.holds else "red")  # fmt: skip
+            code = _summary(held, checks, time.monotonic() - started, output)
+            if stay:
+                output.print(f"The page stays at {processes['dashboard'].facts['url']} until Ctrl-C.", style="bold")
+                await demo_fault.go_on(settings, MODEL)
+    return code
 
 
 # Broker, topics, worker ---------------------------------------------------------------------------------------------
@@ -128,54 +142,37 @@ def _prefix(settings: Settings) -> str:
     return f"{settings.topics.prefix}-demo-{secrets.token_hex(3)}"
 
 
-@asynccontextmanager
-async def _worker(settings: Settings, config_file: str | None, folder: Path, output: Output) -> AsyncIterator[Path]:
-    """A worker process from its ready line to its clean end; yields the file with all that it prints."""
-    log = folder / "worker.log"
-    command = [
-        sys.executable, "-m", "stream_maas", "worker", "--json", "--instance", "demo",
-        "--bootstrap", settings.kafka.bootstrap, "--prefix", settings.topics.prefix,
-        "--set", f"worker.app_id={settings.topics.prefix}-demo",
-    ]  # fmt: skip
-    for name, value in _WORKER_SETTINGS.items():
-        command += ["--set", f"{name}={value}"]
+async def _start(
+    settings: Settings, config_file: str | None, folder: Path, output: Output, stack: AsyncExitStack
+) -> dict[str, Running]:
+    """Worker, monitor and page, until the stack is unwound."""
+    prefix = settings.topics.prefix
+    common = ["--bootstrap", settings.kafka.bootstrap, "--prefix", prefix]
     if config_file is not None:
-        command += ["--config", config_file]
-    with log.open("wb") as sink:
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=sink)
-    try:
-        ready = await _ready(process, log)
-        output.print(f"worker    ready: {MODEL}, delivery {ready.get('delivery')}")
-        if output.as_json:
-            output.emit({"event": "ready", **ready})
-        yield log
-        process.terminate()
-        async with asyncio.timeout(_STOP_S):
-            code = await process.wait()
-        if code != 0:
-            raise ServiceError(f"the worker ended with {code}: {_last_line(log)}")
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def _ready(process: asyncio.subprocess.Process, log: Path) -> dict[str, Any]:
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(_READY_S):
-            async for line in process.stdout:
-                document: dict[str, Any] = orjson.loads(line)
-                if document.get("status") == "ready":
-                    return document
-    except TimeoutError:
-        raise ServiceError(f"the worker was not ready within {_READY_S:g} s: {_last_line(log)}") from None
-    raise ServiceError(f"the worker ended before it was ready: {_last_line(log)}")
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("error: ") if lines else "it said nothing"
+        common += ["--config", config_file]
+    worker = ["--instance", "demo", "--set", f"worker.app_id={prefix}-demo"]
+    for name, value in _WORKER_SETTINGS.items():
+        worker += ["--set", f"{name}={value}"]
+    monitor = ["--instance", "demo-monitor", "--time-scale", str(demo_fault.TIME_SCALE), "--web-port", "-1"]
+    ledger = str(folder / "ledger")
+    starting = {
+        "worker": [*common, *worker],
+        "monitor": [*common, *monitor],
+        "sealer": [*common, "--instance", "demo-sealer", "--web-port", "-1", "--folder", ledger],
+        "dashboard": [*common, "--port", "0", "--set", f"ledger.folder={ledger}", *worker[2:4]],
+    }
+    found = await asyncio.gather(
+        *(stack.enter_async_context(running(name, arguments, folder)) for name, arguments in starting.items())
+    )
+    processes = {each.name: each for each in found}
+    facts = processes["worker"].facts
+    output.print(f"worker    ready: {MODEL}, delivery {facts.get('delivery')}")
+    output.print(f"monitor   ready: its hour is {3600 * demo_fault.TIME_SCALE:g} s long")
+    output.print(f"page      {processes['dashboard'].facts['url']}", style="bold")
+    if output.as_json:
+        output.emit({"event": "ready", **facts})
+        output.emit({"event": "page", "url": processes["dashboard"].facts["url"]})
+    return processes
 
 
 # Requests -----------------------------------------------------------------------------------------------------------
@@ -301,7 +298,7 @@ def _show_rejections(held: dict[str, list[KafkaRecord]], output: Output) -> None
     answers = [wire.decode_answer(record.value or b"") for record in held["results"]]
     rows = []
     for answer in answers:
-        if isinstance(answer, Rejection):
+        if isinstance(answer, Rejection) and not answer.id.startswith(demo_fault.TRAFFIC):
             if output.as_json:
                 output.emit({"event": "rejection", "id": answer.id, "code": answer.code, "message": answer.message,
                              "retryable": answer.retryable})  # fmt: skip
