@@ -43,7 +43,7 @@ SUBJECT = "customer jonas.brandt@example.com"
 """Data subject, key and id of one request each: personal data stands in such places, too."""
 ANSWER_S = 30.0
 # A small group of one: waiting for other members, as the defaults do, only makes the demo slow.
-_WORKER_SETTINGS = {
+_GROUP_SETTINGS = {
     "worker.session_timeout_ms": 6_000,
     "worker.heartbeat_interval_ms": 1_000,
     "worker.rebalance_timeout_ms": 3_000,
@@ -68,10 +68,10 @@ def demo(
     """Watch real sentences being redacted, classified and audited, and an alert firing and resolving; about a minute.
 
     Starts an embedded broker (or takes --bootstrap), makes topics, starts a worker with the packaged sentiment-lite, a
-    monitor, a sealer and the live page, whose address it prints. It sends sentences with planted, synthetic personal data and
-    some broken records, lets the worker hang for a moment, and then checks on what the topics hold: one answer and one
-    audit event for each request, no personal value anywhere, and an alert that fired and was resolved. Ends with 1 if
-    not.
+    monitor, a sealer and the live page, whose address it prints. It sends sentences with planted, synthetic personal
+    data and some broken records, lets the worker hang for a moment, and then checks on what the topics hold: one answer
+    and one audit event for each request, no personal value anywhere, and an alert that fired and was resolved. Ends
+    with 1 if not.
     """
     settings = kafka_settings(bootstrap, prefix, config)
     exit_with(run_async(_demo(settings, config, Output(as_json=as_json), stay=stay)))
@@ -150,16 +150,15 @@ async def _start(
     common = ["--bootstrap", settings.kafka.bootstrap, "--prefix", prefix]
     if config_file is not None:
         common += ["--config", config_file]
-    worker = ["--instance", "demo", "--set", f"worker.app_id={prefix}-demo"]
-    for name, value in _WORKER_SETTINGS.items():
-        worker += ["--set", f"{name}={value}"]
-    monitor = ["--instance", "demo-monitor", "--time-scale", str(demo_fault.TIME_SCALE), "--web-port", "-1"]
+    for name, value in ({"worker.app_id": f"{prefix}-demo"} | _GROUP_SETTINGS).items():
+        common += ["--set", f"{name}={value}"]
+    monitor = ["--instance", "demo-monitor", "--time-scale", str(demo_fault.TIME_SCALE)]
     ledger = str(folder / "ledger")
     starting = {
-        "worker": [*common, *worker],
+        "worker": [*common, "--instance", "demo"],
         "monitor": [*common, *monitor],
-        "sealer": [*common, "--instance", "demo-sealer", "--web-port", "-1", "--folder", ledger],
-        "dashboard": [*common, "--port", "0", "--set", f"ledger.folder={ledger}", *worker[2:4]],
+        "sealer": [*common, "--instance", "demo-sealer", "--folder", ledger],
+        "dashboard": [*common, "--port", "0", "--set", f"ledger.folder={ledger}"],
     }
     found = await asyncio.gather(
         *(stack.enter_async_context(running(name, arguments, folder)) for name, arguments in starting.items())

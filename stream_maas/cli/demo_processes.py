@@ -15,7 +15,7 @@ import orjson
 
 from stream_maas.errors import ServiceError
 
-READY_S = 45.0
+READY_S = 90.0
 STOP_S = 30.0
 
 
