@@ -31,7 +31,9 @@ LABEL org.opencontainers.image.title="stream_maas" \
 RUN groupadd --gid 10001 maas \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin maas
 COPY --from=build /opt/stream-maas /opt/stream-maas
-# Nothing is written but /tmp, so the root file system can be read-only.
+# State of sealer and witness. The owner is set here because a new volume takes it over.
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/stream-maas /var/lib/witness
+# Nothing else is written but /tmp, so the root file system can be read-only.
 ENV PATH=/opt/stream-maas/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \

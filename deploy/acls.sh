@@ -8,11 +8,13 @@
 #             requests are behind and cannot read them.
 #   monitor   reads the audit trail and commands, sees how far requests have come and cannot read them, writes alerts,
 #             its state and its journal in transactions.
+#   sealer    reads the audit trail and writes checkpoints, in transactions. It cannot change what it seals.
+#   witness   reads the audit trail and checkpoints, and writes cosignatures. Log it in under an account of its own.
 #   auditor   reads the audit trail, and the alerts with what is needed to recompute them; nothing else.
 #   operator  creates and checks topics, watches lag, reads dead letters and alerts. Cannot read requests or results.
 #
 # usage: acls.sh [--print] [--bootstrap HOST:PORT] [--command-config FILE] [--prefix NAME] [--group NAME]
-#                [--worker P] [--client P] [--dashboard P] [--monitor P] [--auditor P] [--operator P]
+#                [--worker P] [--client P] [--dashboard P] [--monitor P] [--sealer P] [--witness P] [--auditor P] [--operator P]
 #                P is a principal such as User:alice
 #
 # --print shows the commands instead of running them. Running it again changes nothing. KAFKA_ACLS names the tool
@@ -22,13 +24,14 @@ set -euo pipefail
 print=false bootstrap=127.0.0.1:9092 command_config="" prefix=maas group=stream-maas
 worker=User:stream-maas-worker client=User:stream-maas-client
 dashboard=User:stream-maas-dashboard monitor=User:stream-maas-monitor
+sealer=User:stream-maas-sealer witness=User:stream-maas-witness
 auditor=User:stream-maas-auditor operator=User:stream-maas-operator
 
 while [ $# -gt 0 ]; do
   case "$1" in
     --print) print=true; shift; continue ;;
-    --bootstrap | --command-config | --prefix | --group | --worker | --client | --dashboard | --monitor | --auditor | \
-    --operator)
+    --bootstrap | --command-config | --prefix | --group | --worker | --client | --dashboard | --monitor | --sealer | \
+    --witness | --auditor | --operator)
       [ $# -ge 2 ] || { echo "acls.sh: $1 needs a value" >&2; exit 2; }
       name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
     -h | --help) sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
@@ -64,7 +67,8 @@ allow "$client" Write --topic "$prefix.requests." --resource-pattern-type prefix
 allow "$client" Read --topic "$prefix.results"
 
 # --- dashboard
-allow "$dashboard" Read --topic "$prefix.audit" --topic "$prefix.audit.checkpoints" --topic "$prefix.alerts"
+allow "$dashboard" Read --topic "$prefix.audit" --topic "$prefix.audit.checkpoints"
+allow "$dashboard" Read --topic "$prefix.audit.cosignatures" --topic "$prefix.alerts"
 allow "$dashboard" Read --topic "$prefix.alert-commands" --topic "$prefix.monitor.state"
 allow "$dashboard" Write --topic "$prefix.alert-commands"
 allow "$dashboard" Describe --topic "$prefix.requests"
@@ -81,12 +85,23 @@ allow "$monitor" Describe --topic "$prefix.requests." --resource-pattern-type pr
 allow "$monitor" Read --group "$prefix-monitor"
 allow "$monitor" Write --transactional-id "$prefix-monitor-" --resource-pattern-type prefixed
 
+# --- sealer
+allow "$sealer" Read,DescribeConfigs --topic "$prefix.audit"
+allow "$sealer" Read,Write,DescribeConfigs --topic "$prefix.audit.checkpoints"
+allow "$sealer" Read --group "$prefix-sealer"
+allow "$sealer" Write --transactional-id "$prefix-sealer-" --resource-pattern-type prefixed
+
+# --- witness
+allow "$witness" Read --topic "$prefix.audit" --topic "$prefix.audit.checkpoints"
+allow "$witness" Write --topic "$prefix.audit.cosignatures"
+
 # --- auditor
-allow "$auditor" Read --topic "$prefix.audit" --topic "$prefix.audit.boxes" --topic "$prefix.audit.checkpoints"
+allow "$auditor" Read --topic "$prefix.audit" --topic "$prefix.audit.boxes"
+allow "$auditor" Read --topic "$prefix.audit.checkpoints" --topic "$prefix.audit.cosignatures"
 allow "$auditor" Read --topic "$prefix.alerts" --topic "$prefix.monitor.state" --topic "$prefix.monitor.journal"
 
 # --- operator
-for topic in requests results audit audit.boxes audit.checkpoints dead-letters alerts alert-commands monitor.state monitor.journal; do
+for topic in requests results audit audit.boxes audit.checkpoints audit.cosignatures dead-letters alerts alert-commands monitor.state monitor.journal; do
   allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.$topic"
 done
 allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.requests." --resource-pattern-type prefixed

@@ -75,7 +75,7 @@ def compose() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 
 
-OURS = ("topics", "worker", "worker-2", "sealer", "monitor", "dashboard")
+OURS = ("topics", "worker", "worker-2", "sealer", "witness", "monitor", "dashboard")
 
 
 def test_compose_has_its_services(compose: dict[str, Any]) -> None:

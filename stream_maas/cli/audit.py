@@ -141,17 +141,17 @@ def show(report: Report, duration_s: float, output: Output) -> None:
     if output.as_json:
         output.emit(document)
         return
-    output.table(
-        ("partition", "events", "sealed", "unsealed", "decisions", "duplicates", "gaps", "unattested"),
-        [[row[name] for name in ("partition", "events", "sealed", "unsealed", "decisions", "duplicates", "gaps",
-                                 "unattested")] for row in document["partitions"]],
-    )  # fmt: skip
+    columns = ("partition", "events", "sealed", "unsealed", "decisions", "gaps")
+    output.table(columns, [[row[name] for name in columns] for row in document["partitions"]])
     checks = ", ".join(f"{name} {verdict}" for name, verdict in document["checks"].items())
     output.print(f"checks    {checks}")
     output.print(
         f"sessions  {document['sessions']}: {document['clean_ends']} ended, {document['unclean_ends']} without an end, "
-        f"{document['superseded']} superseded, {document['open_sessions']} open"
+        f"{document['superseded']} superseded, {document['open_sessions']} open; {document['unattested']} events after "
+        "the last signature of their session"
     )
+    if document["duplicates"]:
+        output.print(f"repeats   {document['duplicates']} decisions on a request that has one already")
     for finding in document["findings"][:_SHOWN]:
         place = f"event {finding['index']}" + (f"..{finding['until'] - 1}" if "until" in finding else "")
         where = place if "index" in finding else "no place"
@@ -165,12 +165,11 @@ def show(report: Report, duration_s: float, output: Output) -> None:
 
 
 def _verdict(document: dict[str, Any], output: Output) -> None:
-    rate = document["events"] / max(document["duration_seconds"], 1e-9)
-    read = f"{document['events']} events, {document['sealed']} sealed in {document['checkpoints']} checkpoints"
+    read = f"{document['events']} events, {document['sealed']} sealed by {document['checkpoints']} checkpoints"
     bad = document["first_bad"]
     first = f"; first bad event: partition {bad['partition']} index {bad['index']}" if bad else ""
     style = {"valid": "bold green", "tampered": "bold red", "incomplete": "bold yellow"}[document["verdict"]]
-    output.print(f"{document['verdict']}: {read}, {rate:,.0f} events/s{first}", style=style)
+    output.print(f"{document['verdict']}: {read}, {document['duration_seconds']:.1f} s{first}", style=style)
 
 
 def checkpoint(

@@ -28,7 +28,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 from stream_maas.brokers import LocalKafka
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("worker", "client", "dashboard", "monitor", "auditor", "operator")
+ROLES = ("worker", "client", "dashboard", "monitor", "sealer", "witness", "auditor", "operator")
 PASSWORD = "not-a-secret"
 RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
 OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Alter": 7, "Describe": 8, "DescribeConfigs": 10, "AlterConfigs": 11}
@@ -100,9 +100,9 @@ class Cluster:
         )  # fmt: skip
 
     @contextlib.contextmanager
-    def process(self, role: str) -> Iterator[None]:
-        """A worker or a monitor that has said `ready`; it ends with the block, cleanly unless the block failed."""
-        command = [sys.executable, "-m", "stream_maas", role, "--instance", f"{role}-1"]
+    def process(self, role: str, *arguments: str) -> Iterator[None]:
+        """A process that has said `ready`; it ends with the block, cleanly unless the block failed."""
+        command = [sys.executable, "-m", "stream_maas", role, *(arguments or ("--instance", f"{role}-1"))]
         command += ["--set", "worker.delivery=exactly-once"]
         with (
             tempfile.TemporaryFile("w+") as log,
@@ -150,8 +150,25 @@ def worker(cluster: Cluster) -> Iterator[Cluster]:
         yield cluster
 
 
+def check_sealing(cluster: Cluster, folder: Path) -> None:
+    """A sealer and a witness, each with its own rights; then the auditor finds everything sealed and cosigned."""
+    key, memory = folder / "ledger" / "sealer.vkey", folder / "witness"
+    with (
+        cluster.process("sealer", "--instance", "sealer-1", "--folder", str(folder / "ledger")),
+        cluster.process("witness", "--key", str(key), "--folder", str(memory)),
+    ):
+        keys = ("--key", str(key), "--key", str(memory / "witness.vkey"))
+        give_up = time.monotonic() + TIMEOUT_S
+        while True:
+            done = cluster.run("auditor", "audit", "verify", "--json", *keys)
+            report = json.loads(done.stdout)
+            if report["exit_code"] == 0 and report["checks"].get("witness") == "ok":
+                return
+            assert time.monotonic() < give_up, done
+
+
 @pytest.mark.kafka
-def test_each_role_can_do_its_work_and_no_more(worker: Cluster) -> None:
+def test_each_role_can_do_its_work_and_no_more(worker: Cluster, tmp_path: Path) -> None:
     texts = ["What a lovely film.", "Two hours of my life that I will not get back."]
     lines = "".join(json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
     sent = worker.run("client", "send", "--model", "sentiment-lite", "--json", text=lines)
@@ -171,12 +188,15 @@ def test_each_role_can_do_its_work_and_no_more(worker: Cluster) -> None:
         ):
             assert time.monotonic() < give_up, replayed.stderr
 
+    check_sealing(worker, tmp_path)
     refused = {
         "client": ("requests", "audit", "dead-letters"),
         "auditor": ("requests", "results", "dead-letters"),
         "operator": ("requests", "results", "audit"),
         "worker": ("results", "audit", "dead-letters"),
         "monitor": ("requests", "results", "dead-letters"),
+        "sealer": ("requests", "results", "dead-letters"),
+        "witness": ("requests", "results", "dead-letters"),
     }
     for role, topics in refused.items():
         for topic in topics:
