@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_maas.cli import demo_fault
+from stream_maas.cli import demo_fault, demo_ledger
 from stream_maas.cli.common import (
     EXIT_OK,
     EXIT_PROBLEM,
@@ -70,8 +70,8 @@ def demo(
     Starts an embedded broker (or takes --bootstrap), makes topics, starts a worker with the packaged sentiment-lite, a
     monitor, a sealer and the live page, whose address it prints. It sends sentences with planted, synthetic personal
     data and some broken records, lets the worker hang for a moment, and then checks on what the topics hold: one answer
-    and one audit event for each request, no personal value anywhere, and an alert that fired and was resolved. Ends
-    with 1 if not.
+    and one audit event for each request, no personal value anywhere, an alert that fired and was resolved, and an audit
+    log that is sealed, valid and provable offline. Ends with 1 if not.
     """
     settings = kafka_settings(bootstrap, prefix, config)
     exit_with(run_async(_demo(settings, config, Output(as_json=as_json), stay=stay)))
@@ -106,6 +106,7 @@ async def _demo(settings: Settings, config_file: str | None, output: Output, *, 
             _show_rejections(held, output)
             _show_audit(held["audit"], output)
             checks = [*_checks(held, b"".join(each.log.read_bytes() for each in processes.values())), told]
+            checks += await demo_ledger.check_log(settings, Path(folder) / "ledger")
             for check in checks:
                 if output.as_json:
                     output.emit({"event": "check", "claim": check.claim, "holds": check.holds, "detail": check.detail})
