@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from stream_maas.errors import LedgerError
 from stream_maas.ledger.findings import Check, SessionSummary
 from stream_maas.ledger.keys import VerifierKey, decode_base64
+from stream_maas.records import Link
+from stream_maas.wire import ServiceKind, signed_text
 from stream_maas.wire.audit_link import SESSION_END, SESSION_HEARTBEAT, SESSION_START, AuditLink
 
-_SIGNED = (SESSION_START, SESSION_HEARTBEAT, SESSION_END)
+_SIGNED: dict[str, ServiceKind] = {
+    SESSION_START: "session.start",
+    SESSION_HEARTBEAT: "session.heartbeat",
+    SESSION_END: "session.end",
+}
 
 Report = Callable[[Check, int, str], None]
 """(check, leaf index, detail)."""
-
-
-def signed_text(kind: str, topic: str, partition: int, session: str, counter: int, prev: str | None) -> bytes:
-    """What start, heartbeat and end sign: their place in the chain, and through `prev` all before it."""
-    lines = ("stream-maas/audit-session/v1", kind, topic, str(partition), session, str(counter), prev or "-")
-    return "".join(f"{line}\n" for line in lines).encode()
 
 
 @dataclass(slots=True)
@@ -128,7 +128,9 @@ class ChainCheck:
         data, session = link.data, link.data.writer.session if link.data.writer else None
         assert session is not None
         signature = decode_base64(data.signature or "") or b""
-        text = signed_text(link.type, self._topic, self._partition, session.id, session.counter, session.prev)
+        text = signed_text(
+            _SIGNED[link.type], self._topic, self._partition, Link(session.id, session.counter, session.prev)
+        )
         # The start of a chain may lie before the place where reading began; then any trusted key may be its writer's.
         keys = [chain.key] if chain.key is not None else list(self._trusted.values())
         if any(key.verify(signature, text) for key in keys):

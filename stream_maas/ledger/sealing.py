@@ -24,6 +24,8 @@ from stream_maas.ledger.store import LogStore
 from stream_maas.ledger.tiles import BLOCK_EVENTS, TILE_WIDTH, layout, node_source
 from stream_maas.wire.audit_link import PRUNED, SESSION_END, SESSION_HEARTBEAT, SESSION_START, AuditLink, read_link
 
+HINT_HEADER = "ledger-hint"
+"""Header of a checkpoint record: `Hint.encode`."""
 _SIGNED = (SESSION_START, SESSION_HEARTBEAT, SESSION_END)
 
 

@@ -13,18 +13,16 @@ from aiokafka.errors import KafkaError
 from stream_maas import topics
 from stream_maas.errors import BrokerError, LedgerError
 from stream_maas.kafka.reading import partitions_of, reader
-from stream_maas.ledger.hashing import leaf_hashes
+from stream_maas.ledger.hashing import leaf_hashes, parents
 from stream_maas.ledger.keys import VerifierKey
 from stream_maas.ledger.notes import Checkpoint, Note, parse_checkpoint, parse_note
 from stream_maas.ledger.proofs import NodeSource
-from stream_maas.ledger.sealing import Hint
+from stream_maas.ledger.sealing import HINT_HEADER, Hint
 from stream_maas.ledger.store import LogStore
 from stream_maas.ledger.tiles import BLOCK_EVENTS, node_source
 from stream_maas.records import KafkaRecord
 from stream_maas.replay.reading import read_chunks
 from stream_maas.settings import Settings
-
-HINT_HEADER = "ledger-hint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +205,8 @@ class ProofBuilder:
         levels = [leaves]
         while len(levels[-1]) > 1:
             below = levels[-1]
-            levels.append(_parents(below))
+            levels.append(parents(below[: len(below) // 2 * 2]))
         return lambda level, index: levels[level][index]
-
-
-def _parents(hashes: list[bytes]) -> list[bytes]:
-    from stream_maas.ledger.hashing import parents
-
-    return parents(hashes[: len(hashes) // 2 * 2])
 
 
 async def find_event(logs: Logs, name: str, *, scan: Callable[[int], Any] | None = None) -> Found | None:

@@ -28,14 +28,14 @@ from stream_maas.ledger.verifying import Expectations, Head, LogVerifier, Start
 from stream_maas.records import KafkaRecord
 from stream_maas.replay.audit_log import Logs, Published, read_published
 from stream_maas.replay.reading import read_chunks
+from stream_maas.wire import read_receipt
 from stream_maas.wire.audit_link import PRUNED, read_link
+from stream_maas.wire.headers import AUDIT_ID, AUDIT_LEAF
 
 _SIGNATURES = 2_000
 """Checkpoints of a log whose signatures are checked, newest first: each takes a tenth of a millisecond. Roots are
 checked of all of them."""
 _SEAL_POLL_S = 0.3
-RECEIPT_ID, RECEIPT_LEAF = "maas-audit-id", "maas-audit-leaf"
-"""Headers of a result; `wire.read_receipt` reads them from a record, this file from printed JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,10 +293,9 @@ async def _receipts(logs: Logs, evidence: Evidence) -> dict[int, dict[bytes, str
         async with aclosing(read_chunks(logs.settings.kafka, topic, until_end=True)) as chunks:
             async for chunk in chunks:
                 for record in chunk:
-                    headers = dict(record.headers)
-                    name, leaf = headers.get(RECEIPT_ID), headers.get(RECEIPT_LEAF)
-                    if name and leaf:
-                        _keep(found, (name.decode(), bytes.fromhex(leaf.decode())))
+                    receipt = read_receipt(record.headers)
+                    if receipt is not None:
+                        _keep(found, receipt)
     return found
 
 
@@ -304,8 +303,8 @@ def _receipt(line: bytes, place: str) -> tuple[str, bytes]:
     try:
         row = orjson.loads(line)
         headers: Mapping[str, str] = row.get("headers") or {}
-        name = row.get("audit_id") or headers.get(RECEIPT_ID) or row["id"]
-        leaf = bytes.fromhex(row.get("audit_leaf") or headers.get(RECEIPT_LEAF) or row["leaf"])
+        name = row.get("audit_id") or headers.get(AUDIT_ID) or row["id"]
+        leaf = bytes.fromhex(row.get("audit_leaf") or headers.get(AUDIT_LEAF) or row["leaf"])
         if len(leaf) != HASH_BYTES:
             raise LedgerError(f"{place}: the leaf hash has not 32 bytes")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

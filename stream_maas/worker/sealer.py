@@ -25,7 +25,7 @@ from stream_maas.ledger.anchors import Anchor, Anchored, AnchoredCheckpoint, Anc
 from stream_maas.ledger.keyring import load_or_make, load_signing_key
 from stream_maas.ledger.keys import NOTE, SigningKey
 from stream_maas.ledger.notes import Checkpoint, parse_checkpoint, parse_note
-from stream_maas.ledger.sealing import LogSealer
+from stream_maas.ledger.sealing import HINT_HEADER, LogSealer
 from stream_maas.ledger.store import LogStore
 from stream_maas.settings import Settings
 from stream_maas.worker.follower import Follower, Row, run_follower
@@ -35,8 +35,6 @@ from stream_maas.worker.transport import Chunk
 
 log = structlog.get_logger()
 
-HINT_HEADER = "ledger-hint"
-"""Header of a checkpoint record: `Hint.encode`."""
 _SAVE_EVENTS = 1 << 17
 """While catching up nothing may be signed yet; what was read is kept on disk this often, to bound memory."""
 

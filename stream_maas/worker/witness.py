@@ -25,13 +25,12 @@ from stream_maas.ledger.hashing import leaf_hashes
 from stream_maas.ledger.keyring import load_or_make, load_signing_key
 from stream_maas.ledger.keys import COSIGNATURE, SigningKey, VerifierKey
 from stream_maas.ledger.notes import Checkpoint, Note, cosign, parse_checkpoint, parse_note
-from stream_maas.ledger.sealing import Hint
+from stream_maas.ledger.sealing import HINT_HEADER, Hint
 from stream_maas.ledger.store import log_folder, replace_file
 from stream_maas.ledger.witnessing import Memory, decode_memory, encode_memory, judge, judge_by_log
 from stream_maas.settings import Settings
 from stream_maas.worker import logs
 from stream_maas.worker.health import Health
-from stream_maas.worker.sealer import HINT_HEADER
 from stream_maas.worker.shell import Ready, Shell, run_to_exit
 
 log = structlog.get_logger()

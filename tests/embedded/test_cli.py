@@ -238,7 +238,7 @@ def test_demo_keeps_its_word() -> None:
     assert done.returncode == 0, done.stderr
     events = json_lines(done.stdout)
     checks = [event for event in events if event["event"] == "check"]
-    assert len(checks) == 5
+    assert len(checks) == 7
     assert all(check["holds"] for check in checks)
     (page,) = [event for event in events if event["event"] == "page"]
     assert page["url"].startswith("http://127.0.0.1:")
