@@ -472,3 +472,35 @@ def test_prometheus_scrapes_the_workers(compose: dict[str, Any]) -> None:
         assert compose["services"][name]["environment"]["STREAM_MAAS_WORKER_WEB_PORT"] == str(discovery["port"])
     mounted = {volume.split(":")[1] for volume in compose["services"]["prometheus"]["volumes"]}
     assert {f"/etc/prometheus/{name}" for name in (*config["rule_files"], "prometheus.yml")} == mounted
+
+
+# --- deploy/kubernetes/ledger -----------------------------------------------------------------------------------
+
+
+def test_the_sealer_s_manifest_fits_the_others(manifests: dict[str, dict[str, Any]]) -> None:
+    folder = KUBERNETES / "ledger"
+    (kustomization,) = documents(folder / "kustomization.yaml")
+    (sealer,) = documents(folder / "sealer.yaml")
+    assert kustomization["resources"] == ["sealer.yaml"]
+    assert kustomization["images"] == [{"name": "stream-maas", "newTag": __version__}]
+    assert kustomization["namespace"] == manifests["Kustomization"]["namespace"]
+    pod = sealer["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert run_help(container["args"]).returncode == 0
+    worker = manifests["StatefulSet"]["spec"]["template"]["spec"]
+    for name in ("serviceAccountName", "securityContext", "automountServiceAccountToken"):
+        assert pod[name] == worker[name]
+    assert container["securityContext"] == worker["containers"][0]["securityContext"]
+    everything = manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]
+    labels = sealer["spec"]["template"]["metadata"]["labels"]
+    assert everything.items() <= labels.items()
+    assert labels == sealer["spec"]["selector"]["matchLabels"]
+    assert labels != manifests["StatefulSet"]["spec"]["selector"]["matchLabels"], "the worker's set must not own it"
+    environment = {entry["name"]: entry.get("value", "sealer-0") for entry in container["env"]}
+    loaded = settings.load(environ=manifests["ConfigMap"]["data"] | environment)
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert any(loaded.ledger.folder.startswith(f"{path}/") for path in mounts)
+    assert any(loaded.ledger.key_file.startswith(f"{path}/") for path in mounts)
+    claims = [claim["metadata"] for claim in sealer["spec"]["volumeClaimTemplates"]]
+    volumes = {volume["name"] for volume in (*pod["volumes"], *claims)}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes

@@ -13,8 +13,8 @@ from stream_maas.ledger.keys import SigningKey, VerifierKey
 def load_signing_key(path: Path) -> SigningKey:
     """The private key in `path`. Raises `LedgerError` when it cannot be read or others may read it."""
     try:
-        if path.stat().st_mode & 0o077:
-            raise LedgerError(f"{path}: others may read this private key; next: chmod 600 {path}")
+        if path.stat().st_mode & 0o007:  # group: how Kubernetes mounts secrets
+            raise LedgerError(f"{path}: everybody may read this private key; next: chmod 600 {path}")
         return SigningKey.parse(path.read_text(encoding="ascii"))
     except (OSError, UnicodeDecodeError) as error:
         raise LedgerError(
