@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stream_maas.ledger.bundle import BundledLog
     from stream_maas.ledger.keys import VerifierKey
     from stream_maas.records import KafkaRecord
-    from stream_maas.replay.audit_log import Found
+    from stream_maas.replay.audit_log import Found, Logs
     from stream_maas.replay.exporting import Range
     from stream_maas.settings import Settings
 
@@ -139,7 +139,8 @@ def export(
     """Export sealed events, with everything that proves them to somebody who trusts neither the broker nor us.
 
     A bundle is a folder with its own verifier: `python DIR/verify_bundle.py DIR` needs Python and nothing else, and
-    ends with 0 only when every byte is what was sealed.
+    ends with 0 only when every byte is what was sealed. The export is itself an event in the audit log; where that
+    cannot be written, nothing is exported.
 
     Example: stream-maas audit export --bundle evidence --time 2026-11-22T00:00:00Z..2026-11-23T00:00:00Z
     """  # fmt: skip
@@ -181,6 +182,7 @@ async def _export(
     with output.progress("partitions"):
         bundled, records = await collect(logs, wanted, keys)
     events = sum(len(log.values) for log in bundled)
+    await _say_so(logs, bundled, file_format, is_bundle=is_bundle)
     if is_bundle:
         created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         files = bundle_files(logs.topic, bundled, [*keys, *writers], created)
@@ -202,6 +204,15 @@ async def _export(
     if str(target) != "-":
         output.print(where + (f"; check with: python {target}/verify_bundle.py {target}" if is_bundle else ""))
     return EXIT_OK
+
+
+async def _say_so(logs: Logs, bundled: Sequence[BundledLog], file_format: str, *, is_bundle: bool) -> None:
+    """The export is an event of its own, committed before anything is handed out (CJEU C-579/21)."""
+    from stream_maas.kafka.acts import operator, record_act
+
+    ranges = [{"partition": log.partition, "start": log.start, "end": log.start + len(log.values)} for log in bundled]
+    body = {"operator": operator(), "format": file_format, "bundle": is_bundle, "ranges": ranges}
+    await record_act(logs.settings, "exported", body)
 
 
 def _parquet(bundled: Sequence[BundledLog], records: Sequence[Sequence[KafkaRecord]]) -> bytes:
