@@ -10,7 +10,8 @@
 #             its state and its journal in transactions.
 #   sealer    reads the audit trail and writes checkpoints, in transactions. It cannot change what it seals.
 #   witness   reads the audit trail and checkpoints, and writes cosignatures. Log it in under an account of its own.
-#   auditor   reads the audit trail, and the alerts with what is needed to recompute them; nothing else.
+#   auditor   reads the audit trail, and the alerts with what is needed to recompute them. It writes to the audit trail
+#             as well, because exports and replays are recorded there; it signs what it writes, as workers do.
 #   operator  creates and checks topics, watches lag, reads dead letters and alerts. Cannot read requests or results.
 #
 # usage: acls.sh [--print] [--bootstrap HOST:PORT] [--command-config FILE] [--prefix NAME] [--group NAME]
@@ -96,7 +97,8 @@ allow "$witness" Read --topic "$prefix.audit" --topic "$prefix.audit.checkpoints
 allow "$witness" Write --topic "$prefix.audit.cosignatures"
 
 # --- auditor
-allow "$auditor" Read --topic "$prefix.audit" --topic "$prefix.audit.boxes"
+allow "$auditor" Read,Write --topic "$prefix.audit"
+allow "$auditor" Read --topic "$prefix.audit.boxes"
 allow "$auditor" Read --topic "$prefix.audit.checkpoints" --topic "$prefix.audit.cosignatures"
 allow "$auditor" Read --topic "$prefix.alerts" --topic "$prefix.monitor.state" --topic "$prefix.monitor.journal"
 

@@ -163,8 +163,12 @@ def check_sealing(cluster: Cluster, folder: Path) -> None:
             done = cluster.run("auditor", "audit", "verify", "--json", *keys)
             report = json.loads(done.stdout)
             if report["exit_code"] == 0 and report["checks"].get("witness") == "ok":
-                return
+                break
             assert time.monotonic() < give_up, done
+        exported = cluster.run("auditor", "audit", "export", "--bundle", str(folder / "bundle"), *keys)
+        assert exported.returncode == 0, exported.stderr
+    verifier = [sys.executable, str(folder / "bundle" / "verify_bundle.py")]
+    assert subprocess.run(verifier, capture_output=True, timeout=TIMEOUT_S, check=False).returncode == 0
 
 
 @pytest.mark.kafka
