@@ -105,7 +105,7 @@ def verify(
     from stream_maas.settings import state_folder
 
     evidence = Evidence(
-        keys=trusted_keys(settings, keys), writer_keys=trusted_writers(settings, writer_keys), witness_folder=witness,
+        keys=trusted_keys(settings, keys, folder), writer_keys=trusted_writers(settings, writer_keys), witness_folder=witness,
         anchor=anchor, receipts=receipts or (), with_results=with_results,
         memory=memory or state_folder() / "verified", from_memory=from_checkpoint, wait_s=wait,
     )  # fmt: skip
@@ -198,7 +198,7 @@ async def _checkpoint(
     from stream_maas.ledger.findings import INCOMPLETE
     from stream_maas.replay.audit_log import newest_checkpoint
 
-    keys = trusted_keys(settings, given)
+    keys = trusted_keys(settings, given, folder)
     logs = await opened(settings, folder, partitions)
     code = EXIT_OK
     for partition in logs.partitions:

@@ -67,7 +67,7 @@ async def _prove(
     from stream_maas.replay.audit_log import find_event, newest_checkpoint
     from stream_maas.replay.exporting import prove as build
 
-    keys = trusted_keys(settings, given)
+    keys = trusted_keys(settings, given, folder)
     logs = await opened(settings, folder, None)
     found = await find_event(logs, name)
     if found is None:
@@ -160,7 +160,7 @@ def export(
         time_ms(begin, "--time"), time_ms(end, "--time"),
     )  # fmt: skip
     target = bundle or output_file or Path()
-    sources = (trusted_keys(settings, keys), trusted_writers(settings, writer_keys))
+    sources = (trusted_keys(settings, keys, folder), trusted_writers(settings, writer_keys))
     exit_with(
         run_async(
             _export(settings, wanted, target, bundle is not None, file_format, partitions, sources, folder,

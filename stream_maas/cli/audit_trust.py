@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,18 +11,18 @@ if TYPE_CHECKING:
     from stream_maas.settings import Settings
 
 
-def trusted_keys(settings: Settings, given: Sequence[str] | None) -> list[VerifierKey]:
+def trusted_keys(settings: Settings, given: Sequence[str] | None, folder: Path | None = None) -> list[VerifierKey]:
     """Verifier keys of sealers and witnesses. Raises `SettingsError` for one that cannot be read.
 
-    Without any in options or settings, those that a sealer or witness on this machine made for itself: enough to try
-    things out, and worth nothing against whoever can write to this machine.
+    Without any in options or settings, those that a sealer (in `folder`, or the configured one) or a witness on this
+    machine made for itself: enough to try things out, and worth nothing against whoever can write to this machine.
     """
     from stream_maas.worker.sealer import ledger_folder
     from stream_maas.worker.witness import witness_folder
 
     sources = list(given or settings.ledger.keys)
     if not sources:
-        own = (ledger_folder(settings) / "sealer.vkey", witness_folder(settings) / "witness.vkey")
+        own = ((folder or ledger_folder(settings)) / "sealer.vkey", witness_folder(settings) / "witness.vkey")
         sources = [str(path) for path in own if path.exists()]
     return _load(sources)
 
