@@ -7,6 +7,7 @@ it. Checkpoints are read once more afterwards: the sealer may be a second behind
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -136,7 +137,8 @@ async def _pruned(logs: Logs, partition: int, mine: Sequence[Published]) -> Star
     for each in reversed(mine):
         if each.hint is not None and each.hint.pruned is not None and each.hint.pruned[1] == beginning:
             size, offset, frontier = each.hint.pruned
-            return Start(size, frontier, offset)
+            if len(frontier) == size.bit_count() and all(len(node) == HASH_BYTES for node in frontier):
+                return Start(size, frontier, offset)
     chunks = read_chunks(logs.settings.kafka, logs.topic, only=[partition], until_end=True)
     async with aclosing(chunks):
         async for chunk in chunks:
@@ -202,7 +204,9 @@ async def _wait_for_seal(logs: Logs, running: Sequence[_Log], evidence: Evidence
 def _finish(logs: Logs, log: _Log, evidence: Evidence) -> PartitionReport:
     report = log.verifier.finish(first_offset=logs.beginnings[log.partition])
     if evidence.memory is not None and not report.findings_count and evidence.keys and log.published:
-        _remember(evidence.memory, log)
+        # Where it cannot be written (a read-only container), the next verification begins at the first event again.
+        with contextlib.suppress(OSError):
+            _remember(evidence.memory, log)
     return report
 
 
