@@ -60,6 +60,8 @@ class WorkerProcess:
         # The consumer group and the transactional id come from the application id: unique to the test, like topics.
         self._env["STREAM_MAAS_WORKER_APP_ID"] = prefix
         self._env["STREAM_MAAS_WORKER_LOG_FORMAT"] = "json"
+        # Key stores and the like: nothing of a test stays in the home of whoever runs it.
+        self._env["XDG_STATE_HOME"] = str(folder / "state")
         self._env |= {f"STREAM_MAAS_{name}": value for name, value in (settings or {}).items()}
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
