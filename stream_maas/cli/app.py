@@ -15,6 +15,7 @@ from stream_maas import __version__
 from stream_maas.cli import (
     audit,
     audit_prove,
+    audit_prune,
     audit_read,
     audit_rerun,
     broker,
@@ -80,6 +81,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "audit export": audit_prove.export,
         "audit keygen": audit.keygen,
         "audit rerun": audit_rerun.rerun,
+        "audit prune": audit_prune.prune,
     },
     _CHECK: {
         "dashboard": dashboard.dashboard,

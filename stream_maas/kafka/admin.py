@@ -6,6 +6,9 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import (
     NoError,
     TopicAlreadyExistsError,
@@ -18,6 +21,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_maas import topics
 from stream_maas.errors import BrokerError, TopicsError
+from stream_maas.kafka.arguments import connection
 from stream_maas.kafka.link import FIRST_WAIT_S, Link, bootstrap
 from stream_maas.settings import KafkaConfig, TopicsConfig
 from stream_maas.topics import ActualTopic, TopicSpec
@@ -105,3 +109,18 @@ async def check_topics(config: KafkaConfig, names: TopicsConfig, *, used_by: top
     table = topics.table(names.prefix, names.lanes)
     specs = [spec for spec in table if used_by is None or spec.used_by(used_by)]
     return topics.compare(specs, await describe_topics(config, [spec.name for spec in specs]))
+
+
+async def delete_front(config: KafkaConfig, topic: str, partition: int, offset: int) -> int:
+    """Delete the records of a partition before `offset`; the offset at which it begins now.
+
+    Raises aiokafka's `KafkaError`, for example without the right to Delete.
+    """
+    admin = AIOKafkaAdminClient(**connection(config))
+    await admin.start()
+    try:
+        place = TopicPartition(topic, partition)
+        low = await admin.delete_records({place: RecordsToDelete(before_offset=offset)})
+        return int(low[place])
+    finally:
+        await admin.close()
