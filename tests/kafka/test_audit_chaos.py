@@ -57,6 +57,8 @@ async def test_twenty_kills_leave_a_log_that_verifies(
                 for number in range(ROUNDS):
                     feeder.limit = STEP * (number + 3)
                     await tap.until(STEP * (number + 1), f"kill {number + 1}")
+                    # A process that has not come back yet is in the middle of nothing.
+                    await asyncio.gather(*(worker.ready() for worker in workers), sealing.ready())
                     await feeder.ahead()
                     victim = next(victims)
                     kills[victim] += 1
