@@ -17,6 +17,16 @@ from stream_maas.errors import TopicsError
 DEFAULT_LANE = "default"
 """What `PREFIX.requests` itself is called where lanes have names."""
 FOR_EVER = -1
+APPEND_ONLY = {
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    # Else a replica that was behind may become leader, and honest truncation looks like an attack.
+    "unclean.leader.election.enable": "false",
+    # The broker's clock grows; a writer's may be set to anything, and a search by time would skip events.
+    "message.timestamp.type": "LogAppendTime",
+}
+"""How a topic is kept that proves something. Values are hashed uncompressed, so how they are compressed is free; the
+limit on message size is one on whole batches and stays the broker's."""
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 # Kafka's own rule is 249 characters of these; the rest is for the longest name that is put behind a prefix.
@@ -56,6 +66,11 @@ class TopicSpec:
         """Kafka's cleanup.policy."""
         return "compact" if self.compacted else "delete"
 
+    @property
+    def append_only(self) -> bool:
+        """Whether nothing of it may ever vanish unannounced."""
+        return self.retention_ms == FOR_EVER
+
     def used_by(self, role: Role) -> bool:
         """Whether `role` writes or reads it."""
         return role in self.written_by or role in self.read_by
@@ -69,8 +84,8 @@ class TopicSpec:
         configs = {"cleanup.policy": self.cleanup_policy, "min.insync.replicas": str((replication_count + 1) // 2)}
         if self.retention_ms is not None:
             configs["retention.ms"] = str(self.retention_ms)
-        if self.retention_ms == FOR_EVER:
-            configs["retention.bytes"] = "-1"
+        if self.append_only:
+            configs |= APPEND_ONLY
         return configs
 
 
@@ -328,9 +343,7 @@ def _partition_problems(spec: TopicSpec, topic: ActualTopic, shared: int) -> lis
 
 
 def _config_problems(spec: TopicSpec, topic: ActualTopic) -> list[str]:
-    wanted = {"cleanup.policy": spec.cleanup_policy}
-    if spec.retention_ms == FOR_EVER:
-        wanted |= {"retention.ms": "-1", "retention.bytes": "-1"}
+    wanted = {"cleanup.policy": spec.cleanup_policy} | (APPEND_ONLY if spec.append_only else {})
     return [
         f"topic {spec.name} has {name}={topic.configs[name]}, must have {value}; next: kafka-configs.sh --alter "
         f"--entity-type topics --entity-name {spec.name} --add-config {name}={value}"
