@@ -53,12 +53,13 @@ async def test_twenty_kills_leave_a_log_that_verifies(
                 Tap(bootstrap, topics.results(prefix)) as tap,
                 Feeder(bootstrap, topics.requests(prefix), traffic, answered=lambda: tap.count) as feeder,
             ):
+                feeder.limit = STEP
                 victims = itertools.cycle(["worker 0", "sealer", "worker 1", "broker"])
                 for number in range(ROUNDS):
-                    feeder.limit = STEP * (number + 3)
-                    await tap.until(STEP * (number + 1), f"kill {number + 1}")
                     # A process that has not come back yet is in the middle of nothing.
                     await asyncio.gather(*(worker.ready() for worker in workers), sealing.ready())
+                    feeder.limit = STEP * (number + 2)
+                    await tap.until(STEP * number + 50, f"kill {number + 1}")
                     await feeder.ahead()
                     victim = next(victims)
                     kills[victim] += 1
@@ -69,6 +70,7 @@ async def test_twenty_kills_leave_a_log_that_verifies(
                         process = sealing if victim == "sealer" else workers[int(victim[-1])]
                         process.kill()
                         process.start()
+                feeder.limit = COUNT
                 await tap.until(COUNT, "all answers")
                 await feeder.done()
             await asyncio.gather(*(worker.ready() for worker in workers), sealing.ready())
