@@ -12,10 +12,12 @@
 #   witness   reads the audit trail and checkpoints, and writes cosignatures. Log it in under an account of its own.
 #   auditor   reads the audit trail, and the alerts with what is needed to recompute them. It writes to the audit trail
 #             as well, because exports and replays are recorded there; it signs what it writes, as workers do.
+#   pruner    deletes the front of the audit trail (`audit prune`), which it announces there first. Nobody else may.
 #   operator  creates and checks topics, watches lag, reads dead letters and alerts. Cannot read requests or results.
 #
 # usage: acls.sh [--print] [--bootstrap HOST:PORT] [--command-config FILE] [--prefix NAME] [--group NAME]
 #                [--worker P] [--client P] [--dashboard P] [--monitor P] [--sealer P] [--witness P] [--auditor P] [--operator P]
+#                [--pruner P]
 #                P is a principal such as User:alice
 #
 # --print shows the commands instead of running them. Running it again changes nothing. KAFKA_ACLS names the tool
@@ -27,12 +29,13 @@ worker=User:stream-maas-worker client=User:stream-maas-client
 dashboard=User:stream-maas-dashboard monitor=User:stream-maas-monitor
 sealer=User:stream-maas-sealer witness=User:stream-maas-witness
 auditor=User:stream-maas-auditor operator=User:stream-maas-operator
+pruner=User:stream-maas-pruner
 
 while [ $# -gt 0 ]; do
   case "$1" in
     --print) print=true; shift; continue ;;
     --bootstrap | --command-config | --prefix | --group | --worker | --client | --dashboard | --monitor | --sealer | \
-    --witness | --auditor | --operator)
+    --witness | --auditor | --operator | --pruner)
       [ $# -ge 2 ] || { echo "acls.sh: $1 needs a value" >&2; exit 2; }
       name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
     -h | --help) sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
@@ -101,6 +104,10 @@ allow "$auditor" Read,Write --topic "$prefix.audit"
 allow "$auditor" Read --topic "$prefix.audit.boxes"
 allow "$auditor" Read --topic "$prefix.audit.checkpoints" --topic "$prefix.audit.cosignatures"
 allow "$auditor" Read --topic "$prefix.alerts" --topic "$prefix.monitor.state" --topic "$prefix.monitor.journal"
+
+# --- pruner
+allow "$pruner" Read,Write,Delete --topic "$prefix.audit"
+allow "$pruner" Read --topic "$prefix.audit.checkpoints" --topic "$prefix.audit.cosignatures"
 
 # --- operator
 for topic in requests results audit audit.boxes audit.checkpoints audit.cosignatures dead-letters alerts alert-commands monitor.state monitor.journal; do

@@ -33,7 +33,7 @@ _DAY_MS = 24 * _HOUR_MS
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LEGAL_LANE = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
-Role = Literal["client", "worker", "sealer", "witness", "monitor", "dashboard", "auditor", "operator"]
+Role = Literal["client", "worker", "sealer", "witness", "monitor", "dashboard", "auditor", "pruner", "operator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +201,8 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             schema=("audit-event", "audit-service-event"),
             partitions="requests",
             retention_ms=FOR_EVER,
-            written_by=("worker",),
-            read_by=("sealer", "witness", "monitor", "dashboard", "auditor"),
+            written_by=("worker", "auditor", "pruner"),
+            read_by=("sealer", "witness", "monitor", "dashboard", "auditor", "pruner"),
         ),
         TopicSpec(
             name=audit_checkpoints(prefix),
@@ -213,7 +213,7 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="one",
             retention_ms=FOR_EVER,
             written_by=("sealer",),
-            read_by=("sealer", "witness", "dashboard", "auditor"),
+            read_by=("sealer", "witness", "dashboard", "auditor", "pruner"),
         ),
         TopicSpec(
             name=audit_cosignatures(prefix),
@@ -224,7 +224,7 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="one",
             retention_ms=FOR_EVER,
             written_by=("witness",),
-            read_by=("dashboard", "auditor"),
+            read_by=("dashboard", "auditor", "pruner"),
         ),
         TopicSpec(
             name=audit_boxes(prefix),

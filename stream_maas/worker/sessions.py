@@ -75,7 +75,7 @@ def open_key_store(settings: Settings) -> SqliteKeyStore | None:
         return None
     try:
         return open_store(store_path(settings), config.key_encryption_key)
-    except KeyStoreError as error:
+    except (KeyStoreError, RuntimeError) as error:  # RuntimeError: this user has no home
         if config.boxes == "on":
             raise
         log.warning("no boxes: decisions cannot be run again, nor inputs be handed out", reason=str(error))

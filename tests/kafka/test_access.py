@@ -31,7 +31,16 @@ ROOT = Path(__file__).parents[2]
 ROLES = ("worker", "client", "dashboard", "monitor", "sealer", "witness", "auditor", "operator")
 PASSWORD = "not-a-secret"
 RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
-OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Alter": 7, "Describe": 8, "DescribeConfigs": 10, "AlterConfigs": 11}
+OPERATIONS = {
+    "Read": 3,
+    "Write": 4,
+    "Create": 5,
+    "Delete": 6,
+    "Alter": 7,
+    "Describe": 8,
+    "DescribeConfigs": 10,
+    "AlterConfigs": 11,
+}
 PATTERNS = {"literal": 3, "prefixed": 4}
 ALLOW = 3
 TIMEOUT_S = 60
