@@ -110,16 +110,16 @@ def measure(service: pipeline.Service, chunk: Sequence[Any]) -> list[Cost]:
     gc.disable()
     try:
         costs = [
-            Cost(name, _fastest_us(partial(_repeat, function, made)) / len(chunk), len(made))
+            Cost(name, fastest_us(partial(_repeat, function, made)) / len(chunk), len(made))
             for name, (function, made) in calls.items()
         ]
-        whole_us = _fastest_us(lambda: serve(service, chunk)) / len(chunk)
+        whole_us = fastest_us(lambda: serve(service, chunk)) / len(chunk)
         costs.append(Cost("pipeline around the stages", whole_us - sum(cost.us for cost in costs), 1))
         costs.append(Cost("whole pipeline.serve", whole_us, 1))
-        costs.append(Cost("link audit events", _fastest_us(lambda: _link(answered)) / len(chunk), 1))
+        costs.append(Cost("link audit events", fastest_us(lambda: _link(answered)) / len(chunk), 1))
         linked = _link(answered)
         costs.append(
-            Cost("fill produce batches", _fastest_us(lambda: _fill(answered, linked)) / len(chunk), 2 * len(chunk))
+            Cost("fill produce batches", fastest_us(lambda: _fill(answered, linked)) / len(chunk), 2 * len(chunk))
         )
     finally:
         gc.enable()
@@ -168,7 +168,8 @@ def _fill(answered: Answered, linked: Sequence[Outgoing]) -> None:
         batch.build()
 
 
-def _fastest_us(function: Callable[[], object]) -> float:
+def fastest_us(function: Callable[[], object]) -> float:
+    """CPU microseconds of this thread for one call."""
     # CPU time, not the clock: other processes may take turns with us.
     best_ns = min(_timed_ns(function) for _ in range(REPEATS))
     return best_ns / 1000
