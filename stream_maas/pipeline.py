@@ -130,12 +130,13 @@ class Item:
         self.timings = _NO_TIMINGS
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Batch:
-    """Rows for one model call."""
+    """Rows for one model call. `outcome` is what it gave, once it was called."""
 
     model: Model
     items: Sequence[Item]
+    outcome: Outcome | None = None
 
     @property
     def deadline_us(self) -> int | None:
@@ -146,9 +147,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a model call gave: one item per row, and its duration."""
+    """What a model call gave: one item per row, when it began (a clock reading), and its duration."""
 
     outputs: Sequence[Output | RequestError]
+    started_ns: int
     infer_us: int
 
 
@@ -275,16 +277,17 @@ def call(batch: Batch, clock: Clock, cancellation: Cancellation | None = None) -
         outputs = batch.model.run([item.row for item in batch.items if item.row is not None], cancellation)
     except Exception as error:  # noqa: BLE001 - a model must never take the chunk with it
         outputs = [ModelError(f"model: failed with {type(error).__name__}")] * len(batch.items)
-    return Outcome(outputs, (clock() - started_ns) // 1000)
+    return Outcome(outputs, started_ns, (clock() - started_ns) // 1000)
 
 
-def ended(batch: Batch, infer_us: int) -> Outcome:
+def ended(batch: Batch, started_ns: int, infer_us: int) -> Outcome:
     """The outcome of a call that was given up after `infer_us`, because the last deadline of its rows passed."""
-    return Outcome([ExpiredError(_ENDED)] * len(batch.items), infer_us)
+    return Outcome([ExpiredError(_ENDED)] * len(batch.items), started_ns, infer_us)
 
 
 def settle(batch: Batch, outcome: Outcome) -> None:
     """Give every item of a batch its part of the outcome."""
+    batch.outcome = outcome
     for item, output in zip(batch.items, outcome.outputs, strict=True):
         item.infer_us = outcome.infer_us
         if isinstance(output, RequestError):

@@ -135,6 +135,10 @@ class WorkerConfig:
     log_level: Literal["debug", "info", "warning", "error"] = field(
         default="info", metadata=_help("least level that is written")
     )
+    traces: Literal["off", "otlp"] = field(
+        default="off",
+        metadata=_help("OpenTelemetry spans, to where OTEL_* variables say; needs the extra otel"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

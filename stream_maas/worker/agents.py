@@ -15,6 +15,7 @@ from stream_maas import pipeline
 from stream_maas.worker.calls import ModelCalls
 from stream_maas.worker.publisher import Publisher
 from stream_maas.worker.swap import Serving
+from stream_maas.worker.tracing import Tracing
 from stream_maas.worker.transport import Chunk
 
 
@@ -37,6 +38,7 @@ class LaneAgent:
         max_records: int,
         on_taken: Callable[[Sequence[Chunk]], None],
         on_bug: Callable[[Exception], None],
+        tracing: Tracing | None = None,
     ) -> None:
         self._lane = lane
         self._serving = serving
@@ -45,6 +47,7 @@ class LaneAgent:
         self._max_records = max_records
         self._on_taken = on_taken
         self._on_bug = on_bug
+        self._tracing = tracing
         self._waiting: deque[Chunk] = deque()
         self._server: asyncio.Task[None] | None = None
         self._tails: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -122,6 +125,8 @@ class LaneAgent:
 
     def _publish(self, chunk: Chunk, part: pipeline.Plan, service: pipeline.Service) -> None:
         self._publisher.publish(chunk, pipeline.finish(part, clock=time.perf_counter_ns, service=service))
+        if self._tracing is not None:
+            self._tracing.answered(chunk.tp.topic, chunk.tp.partition, part, time.perf_counter_ns())
 
     def _forget(self, tp: TopicPartition, task: asyncio.Task[None]) -> None:
         if self._tails.get(tp) is task:

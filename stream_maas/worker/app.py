@@ -32,6 +32,7 @@ from stream_maas.worker.publisher import OutputTopics, Publisher
 from stream_maas.worker.sessions import audit_settings, models_of, open_chains, open_key_store, writer_of
 from stream_maas.worker.shell import Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.swap import Serving, meter, tell_changes
+from stream_maas.worker.tracing import open_tracing
 from stream_maas.worker.transport import Chunk, ChunkApp
 from stream_maas.worker.web import ProbeServer
 
@@ -58,6 +59,10 @@ class Worker:
         self._watching: asyncio.Task[None] | None = None
         self._observing: asyncio.Task[None] | None = None
         self._chains: SessionChains | None = None
+        worker = settings.worker
+        self._tracing = (
+            open_tracing(worker.app_id, worker.instance, group_id=worker.app_id) if worker.traces == "otlp" else None
+        )
 
     async def run(self) -> int:
         """Start, serve until SIGTERM, SIGINT or a fatal error, stop cleanly. Raises `ServiceError` before serving."""
@@ -171,6 +176,7 @@ class Worker:
                 max_records=self._settings.worker.chunk_max_records,
                 on_taken=lambda chunks: self._shell.consumer().taken(chunks),
                 on_bug=self._on_bug,
+                tracing=self._tracing,
             )
             app.agent(app.topic(topic), name=f"serve-{lane}")(agent.run)
 
@@ -274,6 +280,8 @@ class Worker:
             if task is not None:
                 task.cancel()
         self._calls.shut_down()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         if web is not None:
             with contextlib.suppress(Exception):
                 await web.stop()

@@ -75,7 +75,7 @@ class ModelCalls:
         else:
             outcome = await self._run_until(room, batch, deadline_us)
         if outcome is None:
-            outcome = pipeline.ended(batch, (time.perf_counter_ns() - started_ns) // 1000)
+            outcome = pipeline.ended(batch, started_ns, (time.perf_counter_ns() - started_ns) // 1000)
         pipeline.settle(batch, outcome)
 
     def keep(self, models: Collection[Model]) -> None:
