@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from stream_maas.errors import InvalidInputError, UndecodableError
 from stream_maas.records import IdSource, KafkaRecord, ParameterValue, Request, Tensor
 from stream_maas.wire import strict
+from stream_maas.wire.binary import BinaryTensor, json_length, read_tensors
 from stream_maas.wire.headers import (
     CE_ID,
     MODEL_HEADERS,
@@ -70,7 +71,19 @@ class _OnlyId(Struct):
     id: Any = None
 
 
+class _BinaryBody(Struct, forbid_unknown_fields=True, gc=False):
+    """The JSON part of a request with binary tensors."""
+
+    inputs: Annotated[list[BinaryTensor], Meta(min_length=1, max_length=MAX_TENSORS)]
+    id: Name | UnsetType = UNSET
+    model_name: Name | UnsetType = UNSET
+    model_version: Name | UnsetType = UNSET
+    parameters: Parameters | UnsetType = UNSET
+    outputs: Annotated[list[_RequestedOutput], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
+
+
 _DECODER = msgspec.json.Decoder(_Body)
+_BINARY_DECODER = msgspec.json.Decoder(_BinaryBody)
 _ID_DECODER = msgspec.json.Decoder(_OnlyId)
 
 
@@ -85,8 +98,14 @@ def decode_request(record: KafkaRecord) -> Request:
     value = record.value
     if not value:
         raise UndecodableError("value: null (a tombstone)" if value is None else "value: empty")
-    body, understood, kept = strict.read(value, _DECODER, _build)
     headers = dict(record.headers)
+    length = json_length(headers, value) if headers else None
+    if length is None:
+        body, understood, kept = strict.read(value, _DECODER, _build)
+    else:
+        body, understood, kept = _build(
+            _with_tail(strict.read_exactly(value[:length], _BINARY_DECODER), value[length:])
+        )[0]
     request_id, id_source = _find_id(body.id, headers, record)
     model_name, model_version = _find_model(body, headers)
     known = understood.get
@@ -109,6 +128,12 @@ def decode_request(record: KafkaRecord) -> Request:
         known("app"),
         known("principal"),
         known("basis"),
+    )
+
+
+def _with_tail(body: _BinaryBody, tail: bytes) -> _Body:
+    return _Body(
+        read_tensors(body.inputs, tail), body.id, body.model_name, body.model_version, body.parameters, body.outputs
     )
 
 

@@ -66,6 +66,14 @@ def read(value: bytes, decoder: msgspec.json.Decoder[T], build: Build[T, B]) -> 
         raise InvalidInputError(_TOO_DEEP) from None
 
 
+def read_exactly(value: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """The exact opinion alone. Raises `UndecodableError` or `InvalidInputError`."""
+    try:
+        return _convert(value, decoder, _unique)
+    except RecursionError:
+        raise InvalidInputError(_TOO_DEEP) from None
+
+
 def read_tolerantly(value: bytes, decoder: msgspec.json.Decoder[T], build: Callable[[T], B]) -> B:
     """`read` without looking for repeated keys, for readers that pass over members they do not know."""
     try:
