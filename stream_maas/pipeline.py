@@ -44,15 +44,15 @@ from stream_maas.errors import (
     RequestError,
     TooLargeError,
 )
-from stream_maas.inference import Cancellation, Catalog, Model, Output, Row
+from stream_maas.inference import Cancellation, Catalog, Model, Output
 from stream_maas.ledger import boxes
 from stream_maas.ledger.boxes import BoxKeys
+from stream_maas.plan import Ahead, Batch, Item, Moment, Outcome, Plan
 from stream_maas.privacy import Redactor
 from stream_maas.records import (
     Answered,
     BatchPosition,
     Decision,
-    IdSource,
     KafkaRecord,
     Outgoing,
     Prediction,
@@ -64,14 +64,15 @@ from stream_maas.records import (
     Unlinked,
 )
 
+__all__ = [
+    "Batch", "Clock", "Item", "Outcome", "Plan", "Service", "call", "digest", "ended", "finish", "infer", "prepare",
+    "preparing", "serve", "settle",
+]  # fmt: skip
+
 Clock = Callable[[], int]
 """Monotonic nanoseconds; only differences are used."""
 
-Ahead = Callable[[Model], int]
-"""Microseconds of calls that wait for a model before a new one, at least."""
-
 _encode = msgspec.json.Encoder().encode
-_NO_TIMINGS = Timings()
 _UNKNOWN = Request(id="", id_source="coordinates", inputs=())
 """Stands for the request of a record that could not be decoded or redacted: nothing is known of it."""
 _ENDED = "parameters.timeout: passed while the model ran"
@@ -93,111 +94,6 @@ class Service:
     digest_key: bytes
     boxes: BoxKeys | None = None
     """Keys of the boxes that keep redacted inputs; None keeps none."""
-
-
-class Item:
-    """One record on its way. Mutable, but it never leaves the chunk that made it."""
-
-    __slots__ = (
-        "batch", "box", "call", "deadline_us", "error", "id_source", "infer_us", "inputs", "key", "looped", "model",
-        "output", "output_digest", "record", "redact_us", "redacted", "request", "request_id", "row", "subject_ref",
-        "timings",
-    )  # fmt: skip
-
-    def __init__(self, record: KafkaRecord) -> None:
-        self.record = record
-        self.request: Request | None = None
-        """What the client wrote, between `_decode` and `_redact` only."""
-        self.request_id = wire.coordinates_id(record.topic, record.partition, record.offset)
-        self.id_source: IdSource = "coordinates"
-        self.key: bytes | None = None
-        self.looped = False
-        self.redacted: Redacted[Request] | None = None
-        self.subject_ref: str | None = None
-        self.deadline_us: int | None = None
-        self.model: Model | None = None
-        self.row: Row | None = None
-        self.output: Output | None = None
-        self.output_digest: str | None = None
-        self.error: RequestError | None = None
-        self.batch: BatchPosition | None = None
-        self.call: Batch | None = None
-        """The model call that answers it."""
-        self.inputs: bytes | None = None
-        self.box: str | None = None
-        self.redact_us = 0
-        self.infer_us = 0
-        self.timings = _NO_TIMINGS
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Rows for one model call. `outcome` is what it gave, once it was called."""
-
-    model: Model
-    items: Sequence[Item]
-    outcome: Outcome | None = None
-
-    @property
-    def deadline_us(self) -> int | None:
-        """Epoch microseconds after which nobody wants any of its answers; None when somebody always will."""
-        deadlines = [item.deadline_us for item in self.items]
-        return max(deadline for deadline in deadlines if deadline is not None) if None not in deadlines else None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a model call gave: one item per row, when it began (a clock reading), and its duration."""
-
-    outputs: Sequence[Output | RequestError]
-    started_ns: int
-    infer_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When a chunk was dequeued and where from."""
-
-    lane: str
-    now_us: int
-    """Epoch microseconds."""
-    started_ns: int
-    """`clock` at the same moment."""
-    ahead_us: Ahead
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A chunk after `prepare`: every item has an error or stands in exactly one batch."""
-
-    items: Sequence[Item]
-    batches: Sequence[Batch]
-    moment: Moment
-    stages_us: dict[str, int]
-
-    def calls(self) -> set[Batch]:
-        """The model calls that answer its items, also those that are shared with other parts."""
-        return {item.call for item in self.items if item.call is not None}
-
-    def split(self, sizes: Sequence[int]) -> list[Plan]:
-        """The same items in consecutive parts of `sizes` records, to be finished one by one.
-
-        What was measured of the whole (stages, batches) stays with the first part, so that it is counted once.
-        """
-        parts = []
-        start = 0
-        for size in sizes:
-            first = start == 0
-            parts.append(
-                Plan(
-                    self.items[start : start + size],
-                    self.batches if first else (),
-                    self.moment,
-                    self.stages_us if first else {},
-                )
-            )
-            start += size
-        return parts
 
 
 def serve(records: Sequence[KafkaRecord], *, lane: str, now_us: int, clock: Clock, service: Service) -> Answered:

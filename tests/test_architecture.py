@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("kafka", "brokers", "keystore"),
     ("settings",),
     ("pipeline", "rerun"),
+    ("plan",),
     ("admission",),
     ("privacy", "inference", "registry", "ledger", "monitor", "asyncapi"),
     ("wire", "topics"),
