@@ -19,9 +19,12 @@ class RuntimeConfig:
     intra_op_threads: int = field(
         default=1, metadata={"help": "threads inside one call; more than 1 gains little and spins"}
     )
-    executor_threads: int = field(default=2, metadata={"help": "concurrent calls of each model that is not tiny"})
+    executor_threads: int = field(
+        default=2, metadata={"help": "concurrent calls of each model that is not tiny, per lane"}
+    )
     queue_calls: int = field(
-        default=64, metadata={"help": "calls of one model that may wait for its threads; further records wait in Kafka"}
+        default=64,
+        metadata={"help": "calls of one model and lane that may wait for threads; further records wait in Kafka"},
     )
     reload_ms: int = field(
         default=2000,

@@ -8,6 +8,7 @@ import gc
 import hashlib
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -54,8 +55,8 @@ class Worker:
         self._lanes: dict[str, str] = {
             topics.requests(settings.topics.prefix, lane): lane or "default" for lane in ("", *settings.topics.lanes)
         }
-        inference = settings.inference
-        self._calls = ModelCalls(threads=inference.executor_threads, waiting=inference.queue_calls)
+        self._calls: list[ModelCalls] = []
+        """One per lane: a lane that is full of slow calls takes no thread from another, even of the same model."""
         self._watching: asyncio.Task[None] | None = None
         self._observing: asyncio.Task[None] | None = None
         self._chains: SessionChains | None = None
@@ -167,12 +168,15 @@ class Worker:
         if self._chains is not None:
             self._observing = asyncio.create_task(self._watch_audit_topic(self._chains), name="observe the audit topic")
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, serving.ask)
+        inference = self._settings.inference
         for topic, lane in self._lanes.items():
+            calls = ModelCalls(threads=inference.executor_threads, waiting=inference.queue_calls)
+            self._calls.append(calls)
             agent = LaneAgent(
                 lane=lane,
                 serving=serving,
                 publisher=publisher,
-                calls=self._calls,
+                calls=calls,
                 max_records=self._settings.worker.chunk_max_records,
                 on_taken=lambda chunks: self._shell.consumer().taken(chunks),
                 on_bug=self._on_bug,
@@ -212,7 +216,8 @@ class Worker:
     def _on_swap(self, catalog: Catalog) -> None:
         self._metrics.serves(catalog)
         self._health.not_loaded = dict(catalog.failures)
-        self._calls.keep(catalog.models)
+        for calls in self._calls:
+            calls.keep(catalog.models)
         if self._chains is not None:
             self._chains.know("model.loaded", models_of(catalog))
 
@@ -247,7 +252,10 @@ class Worker:
             return
         consumer = self._shell.consumer()
         self._metrics.in_flight.set(consumer.unfinished_count)
-        for name, count in self._calls.waiting_count().items():
+        waiting: Counter[str] = Counter()
+        for calls in self._calls:
+            waiting.update(calls.waiting_count())
+        for name, count in waiting.items():
             self._metrics.model_calls.labels(name).set(count)
         now_ms = time.time_ns() // 1_000_000
         lags = {tp: consumer.behind(tp, entry.committed_offset) for tp, entry in self._health.progress.items()}
@@ -279,7 +287,8 @@ class Worker:
         for task in (self._watching, self._observing):
             if task is not None:
                 task.cancel()
-        self._calls.shut_down()
+        for calls in self._calls:
+            calls.shut_down()
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
         if web is not None:
