@@ -20,7 +20,7 @@ class RuntimeConfig:
         default=1, metadata={"help": "threads inside one call; more than 1 gains little and spins"}
     )
     executor_threads: int = field(
-        default=2, metadata={"help": "concurrent calls of each model that is not tiny, per lane"}
+        default=2, metadata={"help": "concurrent calls per lane of each model that is not tiny"}
     )
     queue_calls: int = field(
         default=64,

@@ -130,6 +130,10 @@ class Model:
             answers.update(zip(batch, self._run([rows[index] for index in batch], cancellation), strict=True))
         return [answers[index] for index in range(len(rows))]
 
+    def samples(self) -> list[Row]:
+        """The rows that the test at load ran, for whoever wants to measure the model."""
+        return self._adapter.samples()
+
     def warm_up(self) -> None:
         """One call on a harmless row, so that the first client does not wait for lazy set-up.
 

@@ -1,7 +1,8 @@
 """Model calls off the event loop: which threads a model has, how many of its calls may wait, and when one is given up.
 
 Each model that is not tiny has threads and a queue of its own in each lane, so a slow one keeps no other from running,
-and a full lane no other lane. What does not fit into its queue waits with its chunk; how many chunks there are is bounded by the transport.
+and a full lane no other lane. What does not fit into its queue waits with its chunk; how many chunks there are is
+bounded by the transport.
 
 A call whose last deadline passes is ended between two operators. An operator cannot be interrupted, so after a grace
 the rows are answered without it; its thread stays taken until the operator is done.
