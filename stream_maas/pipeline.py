@@ -413,7 +413,7 @@ def _decision(item: Item, lane: str, service: Service) -> Decision:
         box=item.box,
         redactions=redacted.counts if redacted is not None else {},
         redaction_policy=service.redactor.policy,
-        redaction=redacted.report if redacted is not None else _unredacted(item, service),
+        redaction=_report(item, service),
         output_digest=item.output_digest,
         label=output.label if output is not None else None,
         score_ppm=output.score_ppm if output is not None else None,
@@ -427,10 +427,15 @@ def _decision(item: Item, lane: str, service: Service) -> Decision:
     )
 
 
-def _unredacted(item: Item, service: Service) -> RedactionReport:
-    """Nothing is known of a record that did not come through redaction, except that a limit stopped it."""
-    stopped = isinstance(item.error, TooLargeError)
-    return service.redactor.cut_short if stopped else service.redactor.nothing_found
+def _report(item: Item, service: Service) -> RedactionReport:
+    """Of a record that did not come through redaction nothing is known, except whether a limit stopped it."""
+    if item.redacted is not None:
+        report = item.redacted.report
+    else:
+        stopped = isinstance(item.error, TooLargeError)
+        report = service.redactor.cut_short if stopped else service.redactor.nothing_found
+    client = wire.redacted_by(item.record.headers) if item.record.headers else ""
+    return msgspec.structs.replace(report, client=client) if client else report
 
 
 def _tally(items: Sequence[Item]) -> tuple[Counter[str], Counter[tuple[str, str, str]], Counter[str]]:

@@ -14,8 +14,9 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import replace
+from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -24,9 +25,13 @@ from stream_maas import records, topics, wire
 from stream_maas.client.answers import Call, Prediction, Result, decode, encode
 from stream_maas.client.matching import Answers, Pending
 from stream_maas.client.producer import RequestProducer
+from stream_maas.client.redaction import redacted, redactor_for
 from stream_maas.errors import BrokerError, RequestError, StreamMaasError
 from stream_maas.kafka.reading import partitions_of, start_reader, stop_reader
 from stream_maas.settings import KafkaConfig, load
+
+if TYPE_CHECKING:
+    from stream_maas.privacy import Policy, Redactor
 
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_IN_FLIGHT = 2_000
@@ -43,7 +48,8 @@ class Client:
     `bootstrap`, `prefix` and everything about TLS and SASL default to the settings (STREAM_MAAS_* and the TOML
     file); `kafka` replaces them. `lane` sends to PREFIX.requests.LANE. One client serves any number of concurrent
     calls, over one connection per broker for sending and one for reading; it belongs to the event loop it was
-    entered in. For notebooks and threads there is `SyncClient`.
+    entered in. `redact` (a `Policy`, the path of one, or True for the policy of the settings) takes personal data out
+    before anything is sent; the worker still looks. For notebooks and threads there is `SyncClient`.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class Client:
         prefix: str | None = None,
         lane: str | None = None,
         kafka: KafkaConfig | None = None,
+        redact: bool | str | PathLike[str] | Policy | Redactor = False,
     ) -> None:
         settings = load({"kafka.bootstrap": bootstrap, "topics.prefix": prefix})
         if kafka is None:
@@ -62,6 +69,7 @@ class Client:
         self._kafka, prefix = kafka, settings.topics.prefix
         self._requests, self._results = topics.requests(prefix, lane or ""), topics.results(prefix)
         self._producer = RequestProducer(kafka, self._requests, linger_ms=_LINGER_MS)
+        self._redactor = redactor_for(redact, settings.privacy)
         self._consumer: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._answers = Answers()
@@ -283,8 +291,11 @@ class Client:
         if self._reader is None:
             raise BrokerError("the client is not started; next: `async with Client(...) as client:`")
         value = encode(call, request_id)
-        headers = wire.request_headers(request_id=request_id, source=_SOURCE)
         key = call.key.encode() if isinstance(call.key, str) else call.key
+        policy = None
+        if self._redactor is not None:
+            value, key, request_id, policy = redacted(self._redactor, value, key, new_id())
+        headers = wire.request_headers(request_id=request_id, source=_SOURCE, redacted_by=policy)
         try:
             return await self._producer.send(value, key, headers, patience_s=timeout)
         except KafkaError as error:

@@ -17,7 +17,7 @@ from stream_maas.privacy.keys import DerivedKeys, PseudonymKey, PseudonymKeys
 from stream_maas.privacy.payload import is_clear, walk_key, walk_request
 from stream_maas.privacy.plan import Plan, compile_plan, strict_plan
 from stream_maas.privacy.policy import DEFAULT_POLICY, Policy
-from stream_maas.privacy.treatment import Engine, Treatment
+from stream_maas.privacy.treatment import SUBJECT, Engine, Treatment
 from stream_maas.privacy.walk import LimitError, Walk
 from stream_maas.records import Redacted, RedactionReport, Request
 
@@ -109,6 +109,16 @@ class Redactor:
             walk.treatment.learn_subject(request.data_subject)
         value, new_key = self._run(walk, "request", _visit_request, (request, key))
         return self._redacted(value, walk.treatment, new_key)
+
+    def subject_stand_in(self, request: Request) -> str | None:
+        """What may tell of the request's data subject beyond this process: its pseudonym, or itself, where the policy
+        says so; None otherwise."""
+        plan, engine = self._for(request.tenant)
+        operator = plan.root.action(SUBJECT).operator
+        if request.data_subject is None or operator.name not in ("pseudonym", "keep"):
+            return None
+        treatment = self._walk(plan, engine, request.tenant, request.purpose).treatment
+        return operator.write(SUBJECT, request.data_subject, treatment.writing)
 
     def redact_document(self, value: object) -> Redacted[object]:
         """Any JSON value of which nobody knows whose it is, such as a request that failed its schema: whatever is

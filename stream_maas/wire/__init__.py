@@ -28,6 +28,7 @@ from stream_maas.wire.headers import (
     is_own_record,
     read_receipt,
     receipt_header,
+    redacted_by,
     request_headers,
 )
 from stream_maas.wire.request import TEXT_INPUT, best_effort_id, best_effort_subject, decode_request, encode_request
@@ -75,6 +76,7 @@ __all__ = [
     "is_own_record",
     "read_receipt",
     "receipt_header",
+    "redacted_by",
     "request_headers",
     "schema_id",
     "schemas_dir",

@@ -33,6 +33,8 @@ AUDIT_ID = "maas-audit-id"
 AUDIT_LEAF = "maas-audit-leaf"
 CODE = "maas-code"
 X_REQUEST_ID = "x-request-id"
+REDACTED_BY = "maas-redacted-by"
+"""On a request: the policy under which the client redacted it before it sent it."""
 
 MODEL_HEADERS: tuple[tuple[str, str], ...] = (
     ("mlserver-model", "mlserver-version"),
@@ -61,6 +63,7 @@ _KINDS: dict[bytes, AnswerKind] = {
     PREDICTION_TYPE.encode(): "prediction",
     REJECTION_TYPE.encode(): "rejection",
 }
+_POLICY = re.compile(rb"[a-z][a-z-]{0,31}-(?:[0-9A-Za-z.]{1,6}|20[0-9]{2}-[0-9]{2}-[0-9]{2})/[0-9a-f]{12}")
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -146,8 +149,11 @@ def correlation_id(headers: Headers) -> str | None:
     return None
 
 
-def request_headers(*, request_id: str, source: str, traceparent: str | None = None) -> list[tuple[str, bytes]]:
-    """Headers of a request from the SDK. `source`: URI reference of the calling application."""
+def request_headers(
+    *, request_id: str, source: str, traceparent: str | None = None, redacted_by: str | None = None
+) -> list[tuple[str, bytes]]:
+    """Headers of a request from the SDK. `source`: URI reference of the calling application. `redacted_by`: policy
+    under which the request was redacted already."""
     headers = [
         _SPECVERSION,
         (CE_ID, request_id.encode()),
@@ -157,7 +163,20 @@ def request_headers(*, request_id: str, source: str, traceparent: str | None = N
     ]
     if traceparent is not None:
         headers.append((TRACEPARENT, traceparent.encode()))
+    if redacted_by is not None:
+        headers.append((REDACTED_BY, redacted_by.encode()))
     return headers
+
+
+def redacted_by(headers: Headers) -> str:
+    """Policy under which the client says that it redacted the request, "" if it says nothing that could be one.
+
+    The form is narrow because it is repeated in the audit event: nothing personal fits into it.
+    """
+    for name, value in headers:
+        if name == REDACTED_BY and _POLICY.fullmatch(value or b""):
+            return value.decode("ascii")
+    return ""
 
 
 def answer_headers(

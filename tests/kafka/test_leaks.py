@@ -6,12 +6,15 @@ import asyncio
 import signal
 from pathlib import Path
 
+import orjson
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_maas import topics
+from stream_maas import Client, topics
 from stream_maas.brokers import LocalKafka
+from stream_maas.privacy import DerivedKeys, Policy, RedactionConfig, Redactor
+from stream_maas.wire import is_decision
 from tests.support.bundles import rounds_per_second, slow_request, write_lookup_bundle, write_slow_bundle
 from tests.support.canaries import PLAIN, SUBJECT, TOO_LARGE_BYTES, requests, text_of, traces
 from tests.support.deployment import ReadAll, create_topics
@@ -124,3 +127,31 @@ async def test_the_search_would_find_a_leak(kafka: str, prefix: str, read_all: R
     everything = "\n".join(map(content, records))
     found = {trace.partition(" ")[0] for trace in traces(everything)}
     assert found == {kind for kind, _ in PLAIN} | {"DATA_SUBJECT"}
+
+
+async def test_a_client_that_redacts_lets_nothing_out(
+    kafka: str, prefix: str, tmp_path: Path, read_all: ReadAll
+) -> None:
+    """Not even the request topic holds a canary, and the audit event says who redacted."""
+    await create_topics(kafka, prefix, 2)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("{name: shop, version: 2, rules: [{for: [DATA_SUBJECT, EMAIL], do: pseudonym}]}")
+    keys = DerivedKeys("a secret for tests, 32 characters or more")
+    redactor = Redactor(RedactionConfig(), Policy.load(policy), keys)
+    with Fleet(kafka, prefix, tmp_path / "worker") as fleet:
+        worker = await fleet.start("w1").ready()
+        async with Client(kafka, prefix=prefix, redact=redactor) as client:
+            for _, plain in PLAIN:
+                prediction = await client.predict(
+                    "sentiment-lite", text_of(plain), key=plain, request_id=plain, data_subject=SUBJECT,
+                    parameters={"note": plain, plain: 1}, timeout=60,
+                )  # fmt: skip
+                assert prediction.redactions == {}, "the worker found something more"
+        assert await worker.stop() == 0
+    records = await read_all(kafka, *(topics.requests(prefix), topics.results(prefix), topics.audit(prefix)))
+    assert [traces(content(record)) for record in records if traces(content(record))] == []
+    events = [
+        orjson.loads(r.value)["data"] for r in records if r.topic == topics.audit(prefix) and is_decision(r.value)
+    ]
+    assert {event["redaction"]["client"] for event in events} == {redactor.policy}
+    assert len({event["caller"]["subject_ref"] for event in events}) == 1
