@@ -35,6 +35,7 @@ _HEADER_TEXTS = {
     headers.AUDIT_LEAF: "Leaf hash (RFC 6962) of that event, hex: with the id, a receipt for it.",
     headers.CODE: "Rejection code.",
     headers.X_REQUEST_ID: "Id of the request where neither body nor ce_id has one.",
+    headers.REDACTED_BY: "Policy under which the client redacted the request; the worker still looks.",
     **{name: "Name of the model where the body has none." for name, _ in headers.MODEL_HEADERS},
     **{version: "Version of that model." for _, version in headers.MODEL_HEADERS},
     "__streams.errors.exception": "Class of the error (KIP-1034).",
@@ -65,6 +66,7 @@ _REQUEST_HEADERS = (
     headers.X_REQUEST_ID,
     *(name for pair in headers.MODEL_HEADERS for name in pair),
     headers.TRACEPARENT,
+    headers.REDACTED_BY,
 )
 # Schema stem -> title, ce_type (None: structured mode or not fixed), header names, those that are always there.
 _MESSAGES: dict[str, tuple[str, str | None, Sequence[str], Sequence[str]]] = {
