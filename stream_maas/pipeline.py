@@ -57,7 +57,6 @@ from stream_maas.records import (
     Outgoing,
     Prediction,
     Redacted,
-    RedactionReport,
     Rejection,
     Request,
     Timings,
@@ -413,7 +412,9 @@ def _decision(item: Item, lane: str, service: Service) -> Decision:
         box=item.box,
         redactions=redacted.counts if redacted is not None else {},
         redaction_policy=service.redactor.policy,
-        redaction=_report(item, service),
+        redaction=service.redactor.report(
+            redacted, stopped=isinstance(error, TooLargeError), client=wire.redacted_by(record.headers)
+        ),
         output_digest=item.output_digest,
         label=output.label if output is not None else None,
         score_ppm=output.score_ppm if output is not None else None,
@@ -425,17 +426,6 @@ def _decision(item: Item, lane: str, service: Service) -> Decision:
         basis=request.basis,
         policy=DENIED_BY.get(error.code, ()) if error is not None else (),
     )
-
-
-def _report(item: Item, service: Service) -> RedactionReport:
-    """Of a record that did not come through redaction nothing is known, except whether a limit stopped it."""
-    if item.redacted is not None:
-        report = item.redacted.report
-    else:
-        stopped = isinstance(item.error, TooLargeError)
-        report = service.redactor.cut_short if stopped else service.redactor.nothing_found
-    client = wire.redacted_by(item.record.headers) if item.record.headers else ""
-    return msgspec.structs.replace(report, client=client) if client else report
 
 
 def _tally(items: Sequence[Item]) -> tuple[Counter[str], Counter[tuple[str, str, str]], Counter[str]]:

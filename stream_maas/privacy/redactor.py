@@ -130,6 +130,12 @@ class Redactor:
         """A line for people, such as of a log: like `redact_document`."""
         return self._run(self._walk(*self._strict, None, None), "line", Walk.text, text)
 
+    def report(self, redacted: Redacted[Request] | None, *, stopped: bool = False, client: str = "") -> RedactionReport:
+        """What the audit event says. Of a record that did not come through nothing is known, except whether a limit
+        `stopped` it. `client`: policy under which the client says that it redacted the record."""
+        report = redacted.report if redacted is not None else self.cut_short if stopped else self.nothing_found
+        return replace(report, client=client) if client else report
+
     def self_test(self) -> None:
         """Raises ServiceError, naming the entity type, if a canary gets through."""
         canaries.check(self.redact_line)
