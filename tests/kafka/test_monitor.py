@@ -7,6 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 
 from stream_maas import topics
 from tests.conftest import ReadAll
-from tests.support.deployment import create_topics
+from tests.support.deployment import create_topics, request, send
 from tests.support.followers import monitor
 from tests.support.log_reading import Tap
 from tests.support.outage import AuditFeed, alert_event, fed, sent
+from tests.support.workers import Fleet
 
 pytestmark = pytest.mark.timeout(400)
 PARTITIONS = 3
@@ -75,3 +77,37 @@ async def test_killed_and_rebalanced_while_firing_it_fires_once_and_replays_with
     code, said = await replay(kafka, prefix, "--from", str(fired["at_us"] // 1000 + 1))
     assert code == 0
     assert 0 < said["published"] < len(events)
+
+
+async def test_requests_without_a_worker_are_told_and_its_return_ends_it(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    """A real worker answers, is killed while requests go on, and comes back. The monitor never reads a request."""
+    await create_topics(kafka, prefix, 1)
+    watching = monitor(kafka, prefix, "monitor-1", tmp_path / "monitor-1", *QUICK)
+    numbers = iter(range(1_000))
+
+    async def ask(count: int) -> None:
+        values = [(number, b'{"text": "fine", "model_name": "sentiment-lite"}') for number in islice(numbers, count)]
+        await send(kafka, topics.requests(prefix), [request(0, value, str(number)) for number, value in values])
+
+    try:
+        with Fleet(kafka, prefix, tmp_path) as fleet:
+            async with Tap(kafka, topics.alerts(prefix)) as tap, Tap(kafka, topics.results(prefix)) as answered:
+                worker = fleet.start("w1")
+                await asyncio.gather(worker.ready(), watching.start().ready())
+                await ask(20)
+                await answered.until(20, "answers")
+                worker.kill()
+                await ask(20)
+                fired = await alert_event(tap, "firing", "no-results")
+                assert fired["severity"] == "page"
+                assert fired["labels"] == {"topic": topics.requests(prefix)}
+                await worker.start().ready()
+                resolved = await alert_event(tap, "resolved", "no-results")
+                assert resolved["incident_id"] == fired["incident_id"]
+        assert await watching.stop() == 0
+    finally:
+        watching.close()
+    code, said = await replay(kafka, prefix)
+    assert (code, said["status"]) == (0, "same"), said
