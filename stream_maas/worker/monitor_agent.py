@@ -146,14 +146,17 @@ class MonitorAgent:
     async def _begin(self, audited: Sequence[int], now_us: int) -> None:
         """Begin as far back as windows reach, so that every one of them is whole from the first evaluation on."""
         at_us = now_us - self._rules.longest_window_us
-        offsets, alerts_offset = await self._offsets_at(audited, at_us)
+        offsets, alerts_offset, oldest_us = await self._offsets_at(audited, at_us)
+        # Nothing is evaluated before there was anything: a young deployment has no three days to go through.
+        at_us = max(at_us, min(now_us, oldest_us) - self._rules.timing.grace_us)
         self._feeder = Feeder(Monitor(self._rules, self._audit, offsets, at_us))
         self._writer = snapshot.SnapshotWriter(self._monitor)
         self._sequence = 0
         self._journal(Began(0, at_us, self._audit, offsets, dict(self._rules.document), alerts_offset))
 
-    async def _offsets_at(self, audited: Sequence[int], at_us: int) -> tuple[dict[int, int], int]:
-        """Where each audit partition was at a time, and where the alerts topic ends now."""
+    async def _offsets_at(self, audited: Sequence[int], at_us: int) -> tuple[dict[int, int], int, int]:
+        """Where each audit partition was at a time, where the alerts topic ends now, and when the first record after
+        that time was written (far in the future where there is none)."""
         partitions = [TopicPartition(self._audit, number) for number in audited]
         alerts = TopicPartition(topics.alerts(self._prefix), 0)
         async with reader(self._settings.kafka, when_lost="earliest", fetch_max_wait_ms=100) as consumer:
@@ -161,7 +164,8 @@ class MonitorAgent:
             found = await consumer.offsets_for_times(dict.fromkeys(partitions, max(0, at_us // 1000)))
             ends = await consumer.end_offsets([*partitions, alerts])
         offsets = {tp.partition: ends[tp] if found.get(tp) is None else found[tp].offset for tp in partitions}
-        return offsets, ends[alerts]
+        times_ms = [one.timestamp for one in found.values() if one is not None]
+        return offsets, ends[alerts], min(times_ms, default=1 << 50) * 1000
 
     async def _go_on(self, loaded: snapshot.Loaded, audited: Sequence[int], now_us: int) -> None:
         self._feeder = Feeder(loaded.monitor)
