@@ -65,7 +65,7 @@ async def record_act(settings: Settings, kind: ServiceKind, body: Mapping[str, A
     """
     topic = topics.audit(settings.topics.prefix)
     rows = act_rows(settings, kind, body, partition)
-    capabilities = await probe(settings.kafka, transactional_id=None, group_id=settings.worker.app_id)
+    capabilities = await probe(settings.kafka)
     producer = AIOKafkaProducer(
         **connection(settings.kafka), acks="all", enable_idempotence=capabilities.idempotence, max_batch_size=1 << 20
     )
