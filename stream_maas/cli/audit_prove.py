@@ -130,6 +130,9 @@ def export(
             show_default="ledger.writer_keys",
         ),
     ] = None,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", metavar="TEXT", help="Why, for the audit log. No personal data.")
+    ] = None,
     folder: Folder = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
@@ -163,7 +166,7 @@ def export(
     sources = (trusted_keys(settings, keys, folder), trusted_writers(settings, writer_keys))
     exit_with(
         run_async(
-            _export(settings, wanted, target, bundle is not None, file_format, partitions, sources, folder,
+            _export(settings, wanted, target, bundle is not None, file_format, partitions, sources, folder, purpose,
                     Output(as_json=as_json))
         )
     )  # fmt: skip
@@ -172,7 +175,7 @@ def export(
 async def _export(
     settings: Settings, wanted: Range, target: Path, is_bundle: bool, file_format: str,
     partitions: Sequence[int] | None, sources: tuple[list[VerifierKey], list[VerifierKey]], folder: Path | None,
-    output: Output,
+    purpose: str | None, output: Output,
 ) -> int:  # fmt: skip
     from stream_maas.ledger.bundle import bundle_files, write_bundle
     from stream_maas.replay.exporting import collect
@@ -182,7 +185,7 @@ async def _export(
     with output.progress("partitions"):
         bundled, records = await collect(logs, wanted, keys)
     events = sum(len(log.values) for log in bundled)
-    await _say_so(logs, bundled, file_format, is_bundle=is_bundle)
+    await _say_so(logs, bundled, file_format, purpose)
     if is_bundle:
         created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         files = bundle_files(logs.topic, bundled, [*keys, *writers], created)
@@ -206,13 +209,21 @@ async def _export(
     return EXIT_OK
 
 
-async def _say_so(logs: Logs, bundled: Sequence[BundledLog], file_format: str, *, is_bundle: bool) -> None:
-    """The export is an event of its own, committed before anything is handed out (CJEU C-579/21)."""
+async def _say_so(logs: Logs, bundled: Sequence[BundledLog], file_format: str, purpose: str | None) -> None:
+    """What leaves of each partition is an event of that partition, committed before it does (CJEU C-579/21)."""
     from stream_maas.kafka.acts import operator, record_act
+    from stream_maas.ledger.notes import parse_checkpoint
 
-    ranges = [{"partition": log.partition, "start": log.start, "end": log.start + len(log.values)} for log in bundled]
-    body = {"operator": operator(), "format": file_format, "bundle": is_bundle, "ranges": ranges}
-    await record_act(logs.settings, "exported", body)
+    for log in bundled:
+        head = parse_checkpoint(log.note.text)
+        body: dict[str, Any] = {
+            "topic": logs.topic, "partition": log.partition, "first_index": log.start,
+            "end_index": log.start + len(log.values), "size": head.size, "root": head.root.hex(),
+            "format": file_format, "by": operator(),
+        }  # fmt: skip
+        await record_act(
+            logs.settings, "exported", body | ({"purpose": purpose} if purpose else {}), partition=log.partition
+        )
 
 
 def _parquet(bundled: Sequence[BundledLog], records: Sequence[Sequence[KafkaRecord]]) -> bytes:

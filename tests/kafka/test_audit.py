@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import duckdb
+import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stream_maas import topics
+from stream_maas import topics, wire
 from stream_maas.ledger.hashing import leaf_hash
 from stream_maas.ledger.notes import parse_checkpoint, parse_note, parse_proof
 from stream_maas.ledger.proofs import verify_inclusion
@@ -69,9 +70,10 @@ async def test_transactions_with_aborts_are_sealed_verified_and_proven(kafka: st
 
         check_bundle(audit, tmp_path, folder)
         acts = audit.run("search", "--type", "exported", "--json", keys=False).stdout.splitlines()
-        assert [json.loads(line)["event"]["data"]["exported"]["ranges"] for line in acts] == [
-            [{"partition": 0, "start": 100, "end": 500}]
-        ]
+        (exported,) = [json.loads(line)["event"]["data"]["exported"] for line in acts]
+        assert (exported["first_index"], exported["end_index"], exported["purpose"]) == (100, 500, "a test")
+        (line,) = audit.run("search", "--type", "exported", "--json", keys=False).stdout.encode().splitlines()
+        assert wire.decode_service_event(orjson.dumps(json.loads(line)["event"], option=orjson.OPT_SORT_KEYS))
         await check_going_on(audit, kafka, topic, len(values) + 3)
     finally:
         first.close()
@@ -80,7 +82,19 @@ async def test_transactions_with_aborts_are_sealed_verified_and_proven(kafka: st
 def check_bundle(audit: Audit, tmp_path: Path, folder: list[str]) -> None:
     """A bundle with Parquet: valid for a Python that has nothing, and a table for DuckDB with the exact bytes."""
     bundle = tmp_path / "bundle"
-    done = audit.run("export", "--bundle", str(bundle), "--format", "parquet", "--index", "100..500", "--json", *folder)
+    done = audit.run(
+        "export",
+        "--bundle",
+        str(bundle),
+        "--format",
+        "parquet",
+        "--index",
+        "100..500",
+        "--purpose",
+        "a test",
+        "--json",
+        *folder,
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["events"] == 400
     verifier = [sys.executable, "-I", "-S", str(bundle / "verify_bundle.py"), str(bundle)]
