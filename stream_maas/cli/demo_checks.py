@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from stream_maas import wire
-from stream_maas.records import KafkaRecord
-from stream_maas.wire.headers import AUDIT_ID
+if TYPE_CHECKING:
+    from stream_maas.records import KafkaRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,16 @@ def check_answers(requests: Sequence[KafkaRecord], results: Sequence[KafkaRecord
 
 def check_audit(requests: Sequence[KafkaRecord], audits: Sequence[KafkaRecord]) -> Check:
     """Exactly one audit event has the id of each request record."""
+    from stream_maas import wire
+
     ids = Counter(wire.decode_audit(record.value or b"").id for record in audits)
     return _one_each("one audit event per request", requests, ids)
 
 
 def check_same_ids(results: Sequence[KafkaRecord], audits: Sequence[KafkaRecord]) -> Check:
     """Results and audit events carry the same request ids, equally often: `id` of both."""
+    from stream_maas import wire
+
     answered = Counter(wire.decode_answer(record.value or b"").id for record in results)
     audited = Counter(wire.decode_audit(record.value or b"").decision.request_id for record in audits)
     different = sum(((answered - audited) + (audited - answered)).values())
@@ -57,6 +61,8 @@ def check_privacy(outputs: Mapping[str, Iterable[KafkaRecord]], logs: bytes, pla
 
 
 def _one_each(claim: str, requests: Sequence[KafkaRecord], named: Counter[str]) -> Check:
+    from stream_maas import wire
+
     wanted = {wire.audit_id(record.topic, record.partition, record.offset) for record in requests}
     missing, foreign = len(wanted - named.keys()), len(named.keys() - wanted)
     repeated = sum(count - 1 for count in named.values())
@@ -66,6 +72,8 @@ def _one_each(claim: str, requests: Sequence[KafkaRecord], named: Counter[str]) 
 
 
 def _audit_id(record: KafkaRecord) -> str:
+    from stream_maas.wire.headers import AUDIT_ID
+
     return next((value.decode() for name, value in record.headers if name == AUDIT_ID), "")
 
 
