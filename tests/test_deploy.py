@@ -10,6 +10,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,10 @@ from packaging.requirements import Requirement
 
 from stream_maas import __version__, brokers, settings, topics
 from stream_maas.errors import ERRORS_BY_CODE
+from stream_maas.worker.follower_metrics import FollowerMetrics
 from stream_maas.worker.metrics import Metrics
+from stream_maas.worker.monitor_metrics import MonitorMetrics
+from tests.conftest import IN_CI
 
 ROOT = Path(__file__).parents[1]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -445,14 +449,22 @@ def test_scripts_are_shell(script: str) -> None:
 
 
 def test_alerts_and_dashboard_use_metrics_that_exist() -> None:
-    exported = {sample.name for family in Metrics().registry.collect() for sample in family.samples}
-    kinds = {family.name: family.type for family in Metrics().registry.collect()}
+    families = [
+        family
+        for metrics in (Metrics(), MonitorMetrics(), FollowerMetrics("sealer"))
+        for family in metrics.registry.collect()
+    ]
+    exported = {sample.name for family in families for sample in family.samples}
+    kinds = {family.name: family.type for family in families}
     exported |= {f"{name}{end}" for name, kind in kinds.items() for end in SERIES.get(kind, ())}
     rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text(encoding="utf-8"))
     dashboard = json.loads((ROOT / "deploy/grafana/dashboards/stream_maas.json").read_text(encoding="utf-8"))
     expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    recorded = {rule["record"] for group in rules["groups"] for rule in group["rules"] if "record" in rule}
     expressions += [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    used = {name for expression in expressions for name in re.findall(r"\bstream_maas_\w+", expression)}
+    names = {name for expression in expressions for name in re.findall(r"[a-z_:]*\bstream_maas_[\w:]+", expression)}
+    assert {name for name in names if ":" in name} <= recorded
+    used = {name for name in names if ":" not in name}
     assert len(used) > 10
     assert used <= exported
     codes = {
@@ -463,6 +475,36 @@ def test_alerts_and_dashboard_use_metrics_that_exist() -> None:
     }
     assert codes
     assert codes <= set(ERRORS_BY_CODE)
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    """Prometheus' own checker. A CI machine must have it; elsewhere its tests are skipped."""
+    path = shutil.which("promtool")
+    if path is None:
+        (pytest.fail if IN_CI else pytest.skip)("no promtool on the PATH (Debian: apt-get install prometheus)")
+    assert path is not None
+    return path
+
+
+@pytest.mark.parametrize("check", ["check config prometheus.yml", "check rules rules.yml", "test rules tests.yml"])
+def test_prometheus_takes_the_rules_and_they_fire(promtool: str, check: str) -> None:
+    done = subprocess.run(
+        [promtool, *check.split()],
+        cwd=ROOT / "deploy/prometheus",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_test_or_is_plain() -> None:
+    """Burn rates, absence and lag are easily wrong without being noticed, so promtool runs them on series."""
+    tests = (ROOT / "deploy/prometheus/tests.yml").read_text(encoding="utf-8")
+    for name in ("ErrorBudgetFast", "ErrorBudgetSlow", "AnswersLate", "MonitorSilent"):
+        assert f"alertname: StreamMaas{name}" in tests
 
 
 def test_prometheus_scrapes_the_workers(compose: dict[str, Any]) -> None:
