@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +36,7 @@ class Recent:
 
     def __init__(self) -> None:
         self._places: OrderedDict[str, list[Place]] = OrderedDict()
-        self._rows: deque[dict[str, Any]] = deque(maxlen=KEPT_ROWS)
+        self._latest: deque[tuple[int, int, int, AuditGlance]] = deque(maxlen=KEPT_ROWS)
 
     def add(self, partition: int, offset: int, time_ms: int, event: AuditGlance) -> None:
         """Remember a decision under its request id."""
@@ -44,14 +45,7 @@ class Recent:
         self._places.move_to_end(id_)
         if len(self._places) > KEPT_IDS:
             self._places.popitem(last=False)
-        self._rows.append(
-            {
-                "partition": partition, "offset": offset, "time_ms": time_ms, "id": id_, "lane": event.request.lane,
-                "model": f"{event.model.name} {event.model.version}" if event.model else None,
-                "outcome": event.code or ("degraded" if event.degraded else "prediction"),
-                "total_us": event.timings_us.total, "redactions": dict(event.redaction.counts),
-            }
-        )  # fmt: skip
+        self._latest.append((partition, offset, time_ms, event))
 
     def places(self, id_: str) -> list[Place]:
         """Where the decisions about this request id are, oldest first."""
@@ -61,7 +55,7 @@ class Recent:
         """The newest rows first; `outcome` is "prediction", "rejection" or a code."""
 
         def wanted() -> Iterator[dict[str, Any]]:
-            for row in reversed(self._rows):
+            for row in itertools.starmap(_row, reversed(self._latest)):
                 refused = row["outcome"] not in ("prediction", "degraded")
                 if outcome and outcome != row["outcome"] and not (outcome == "rejection" and refused):
                     continue
@@ -153,6 +147,15 @@ class Explorer:
             consumer.assign(partitions)
             consumer.pause(*partitions)
             self._consumer, self._partitions = consumer, [tp.partition for tp in partitions]
+
+
+def _row(partition: int, offset: int, time_ms: int, event: AuditGlance) -> dict[str, Any]:
+    return {
+        "partition": partition, "offset": offset, "time_ms": time_ms, "id": event.request.id,
+        "lane": event.request.lane, "model": f"{event.model.name} {event.model.version}" if event.model else None,
+        "outcome": event.code or ("degraded" if event.degraded else "prediction"),
+        "total_us": event.timings_us.total, "redactions": dict(event.redaction.counts),
+    }  # fmt: skip
 
 
 def _document(record: Any) -> dict[str, Any]:

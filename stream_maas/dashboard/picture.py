@@ -75,6 +75,19 @@ class Bucket:
         if event.redaction.counts:
             self.types.update(event.redaction.counts)
 
+    def merge(self, other: Bucket) -> None:
+        """Take in another bucket's events; the sums are those of all events together."""
+        self.requests += other.requests
+        self.ok += other.ok
+        self.degraded += other.degraded
+        self.refused += other.refused
+        self.failed += other.failed
+        self.max_us = max(self.max_us, other.max_us)
+        self.stages_us = [mine + theirs for mine, theirs in zip(self.stages_us, other.stages_us, strict=True)]
+        self.bins.update(other.bins)
+        self.codes.update(other.codes)
+        self.types.update(other.types)
+
 
 class Picture:
     """Buckets of the last `history_s` seconds, per view: `ALL`, "lane:NAME" and "model:NAME VERSION"."""
@@ -91,13 +104,20 @@ class Picture:
             return
         totals_us = np.array([event.timings_us.total for _, event in events], dtype=np.float64)
         bins = np.ceil(np.log(np.maximum(totals_us, 1.0)) / _GAMMA_LOG).astype(np.int64).tolist()
+        # Each event is counted once, under its lane and model; what was counted together goes into every view at once.
+        parts: dict[tuple[int, str, str | None, str | None], Bucket] = {}
         for (time_ms, event), bin_ in zip(events, bins, strict=True):
             start = time_ms // 1000 // BUCKET_S * BUCKET_S
-            for view in self._views_of(event):
-                bucket = self.views[view].get(start)
-                if bucket is None:
-                    bucket = self.views[view][start] = Bucket()
-                bucket.add(event, bin_)
+            model = event.model
+            name, version = (model.name, model.version) if model else (None, None)
+            key = (start, event.request.lane, name, version)
+            part = parts.get(key)
+            if part is None:
+                part = parts[key] = Bucket()
+            part.add(event, bin_)
+        for (start, lane, name, version), part in parts.items():
+            for view in self._views_of(lane, f"{name} {version}" if name else None):
+                self.views[view].setdefault(start, Bucket()).merge(part)
                 self._changed.add((view, start))
 
     def forget(self, now_s: float) -> None:
@@ -135,10 +155,8 @@ class Picture:
             | {"max": max((bucket.max_us for bucket in chosen), default=0) / 1000, "length_s": length_s}
         )
 
-    def _views_of(self, event: AuditGlance) -> set[str]:
-        wanted = [f"lane:{event.request.lane}"]
-        if event.model is not None:
-            wanted.append(f"model:{event.model.name} {event.model.version}")
+    def _views_of(self, lane: str, model: str | None) -> set[str]:
+        wanted = [f"lane:{lane}"] + ([f"model:{model}"] if model is not None else [])
         chosen = {ALL, *(view if view in self.views or len(self.views) < MAX_VIEWS else OTHER for view in wanted)}
         for view in chosen:
             self.views.setdefault(view, {})
