@@ -180,7 +180,7 @@ def test_every_setting_is_described_once_with_help_and_unit() -> None:
 
 def test_numbers_have_a_unit_in_their_name() -> None:
     """A bare number needs a word; these are counted or numbered and say so themselves."""
-    plain = {"topics.partitions", "worker.web_port", "worker.in_flight_chunks"}
+    plain = {"topics.partitions", "worker.web_port", "worker.in_flight_chunks", "dashboard.port"}
     for row, (section, spec) in zip(describe(Settings()), ALL_FIELDS, strict=True):
         if typing.get_type_hints(SECTIONS[section])[spec.name] is int and row.name not in plain:
             assert row.unit or row.name in {"privacy.max_depth", "privacy.max_nodes"}, row.name
