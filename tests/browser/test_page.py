@@ -81,6 +81,7 @@ async def test_explorer_tells_types_and_never_values(deployment: Deployment, ope
         await page.keyboard.press("Enter")
         decision = page.locator("#decision")
         await decision.get_by_role("heading", name="order-1").wait_for(timeout=DRAWN_MS)
+        await decision.locator(".proof[data-state=none]").wait_for()
         told = await decision.inner_text()
         assert "EMAIL 1" in told
         assert "sentiment-lite 1.0.0" in told
