@@ -106,7 +106,8 @@ async def test_checks_find_what_somebody_changed(kafka: str, prefix: str) -> Non
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
-        change = {"retention.ms": "60000", "cleanup.policy": "delete"}
+        # AlterConfigs sets all of them; the rest goes back to the broker's defaults.
+        change = {"retention.ms": "60000", "cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, f"{prefix}.audit", configs=change)])
         await admin.delete_topics([f"{prefix}.alerts"])
     finally:
