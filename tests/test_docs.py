@@ -27,12 +27,14 @@ import yaml
 import stream_maas
 from stream_maas import errors, settings, topics
 from stream_maas.cli.app import app
+from stream_maas.privacy.catalogue import catalogue
 from stream_maas.settings import Settings
 from stream_maas.worker.metrics import Metrics
 from stream_maas.worker.monitor_metrics import MonitorMetrics
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = ROOT / "docs" / "operations.md"
+PRIVACY = ROOT / "docs" / "privacy.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = sorted(
     path for folder in (".", "docs", "tests", "examples", "benchmarks") for path in (ROOT / folder).glob("*.md")
@@ -124,6 +126,14 @@ def file_map() -> str:
     return table(("file", "secret"), *rows)
 
 
+def recognizers_table() -> str:
+    rows = [
+        (known.entity_type, known.pack, f"`{known.name}`", known.found_by, known.checked_by, known.needs)
+        for known in catalogue()
+    ]
+    return table(("type", "pack", "recognizer", "found by", "verified by", "needs"), *rows)
+
+
 GENERATED: dict[str, tuple[Path, Callable[[], str]]] = {
     "topics": (OPERATIONS, topics_table),
     "commands": (OPERATIONS, commands_table),
@@ -131,6 +141,7 @@ GENERATED: dict[str, tuple[Path, Callable[[], str]]] = {
     "metrics": (OPERATIONS, metrics_table),
     "monitor-metrics": (OPERATIONS, monitor_metrics_table),
     "codes": (OPERATIONS, codes_table),
+    "recognizers": (PRIVACY, recognizers_table),
     "files": (ARCHITECTURE, file_map),
 }
 

@@ -10,8 +10,11 @@ from typing import Literal
 class RedactionConfig:
     """Reaching any limit rejects the record (`redaction_error` or `too_large`); nothing is skipped silently."""
 
-    gate: Literal["re2", "re"] = field(
-        default="re2", metadata={"help": "multi-pattern engine; re is slower and for machines without google-re2"}
+    gate: Literal["re2", "hyperscan", "re"] = field(
+        default="re2",
+        metadata={
+            "help": "multi-pattern engine; hyperscan is an extra, re is slower and for machines without google-re2"
+        },
     )
     max_depth: int = field(default=16, metadata={"help": "nesting of JSON inside a tensor's text"})
     max_nodes: int = field(default=100_000, metadata={"help": "values walked in one record"})

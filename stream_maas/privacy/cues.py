@@ -16,10 +16,12 @@ from stream_maas.privacy.transform import placeholder
 _WINDOW_CHARS: Final = 64
 _GAP_CHARS: Final = 40
 """Most characters between the announcing word and the value."""
-_PHRASE_WORDS: Final = 6
 _HAN: Final = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
 _WORD: Final = re.compile(rf"[^\W\d_{_HAN}]+#?|[{_HAN}]+")
 """Text in scripts without spaces makes one word, in which a cue is looked for."""
+_LAST_WORD: Final = re.compile(r"[^\W\d_]+[\W\d_]*$")
+_UNSPACED_ONLY: Final = re.compile(f"[{_HAN}]+")
+_SPACE: Final = r"s?[\W_]{1,3}"
 _REACH: Final = re.compile(r"[^0-9@\[\]]*")
 """Read backwards: nothing that is, was or may become a find lies between a word and the number it announces."""
 _BREAK: Final = re.compile(r"[,;!?]|[.]\s")
@@ -37,9 +39,8 @@ class CueIndex:
     def __init__(self) -> None:
         self._keys: dict[tuple[str, ...], Key] = {}
         self._phrases: dict[str, frozenset[Key]] = {}
-        self._last_words: frozenset[str] = frozenset()
         self._unspaced: dict[str, frozenset[Key]] = {}
-        self._search_unspaced = re.compile("(?!)")
+        self._search_spaced = self._search_unspaced = re.compile("(?!)")
         self._placeholders: dict[str, frozenset[Key]] = {}
 
     def add(self, cues: Iterable[str], entity_type: str) -> Key:
@@ -48,19 +49,25 @@ class CueIndex:
         key = self._keys.setdefault(words, len(self._keys))
         for cue in words:
             folded = fold(cue.lower()).text
-            if re.fullmatch(f"[{_HAN}]+", folded):
-                self._unspaced[folded] = self._unspaced.get(folded, _NO_KEYS) | {key}
-            phrase = " ".join(map(_singular, _WORD.findall(folded)))
-            self._phrases[phrase] = self._phrases.get(phrase, _NO_KEYS) | {key}
+            phrases = self._unspaced if _UNSPACED_ONLY.fullmatch(folded) else self._phrases
+            phrase = folded if phrases is self._unspaced else _normal(folded)
+            phrases[phrase] = phrases.get(phrase, _NO_KEYS) | {key}
         mask = placeholder(entity_type).lower()
         self._placeholders[mask] = self._placeholders.get(mask, _NO_KEYS) | {key}
         return key
 
     def close(self) -> None:
         """To be called once, when all rows are added."""
-        self._last_words = frozenset(phrase.rpartition(" ")[2] for phrase in self._phrases)
         if self._unspaced:
             self._search_unspaced = re.compile(f"(?=({trie_pattern(self._unspaced)}))")
+        if self._phrases:
+            trie = trie_pattern(self._phrases, lambda character: _SPACE if character == " " else re.escape(character))
+            self._search_spaced = re.compile(rf"(?<![^\W\d_{_HAN}])({trie})s?(?![^\W\d_{_HAN}])")
+        for phrase in sorted(self._phrases, key=len):  # what a phrase holds is announced as well
+            words = phrase.split(" ")
+            for first in range(len(words)):
+                for end in range(first + 1, len(words) + 1):
+                    self._phrases[phrase] |= self._phrases.get(" ".join(words[first:end]), _NO_KEYS)
 
     def before(self, text: str, start: int) -> frozenset[Key]:
         """Keys of the cues that stand shortly before offset `start` of `text`.
@@ -76,41 +83,34 @@ class CueIndex:
         found = _NO_KEYS
         if reach_start and window[reach_start - 1] == "]" and _JOINS.fullmatch(window, reach_start):
             found = self._placeholders.get(window[window.rfind("[", 0, reach_start) : reach_start], _NO_KEYS)
-        words = [(match.group(), match.start(), match.end()) for match in _WORD.finditer(window, reach_start)]
-        last_words = self._last_words
-        singular = [_singular(word) for word, _, _ in words]
-        for index in range(len(words) - 1, -1, -1):
-            word, _, gap_start = words[index]
-            if len(window) - gap_start > _GAP_CHARS:
-                break
-            if singular[index] not in last_words and word.isascii():
-                continue
-            if index + 1 < len(words) and _BREAK.search(window, gap_start, words[-1][1]):
-                break
-            found |= self._ending_with(singular, index)
-            if not word.isascii():
-                for match in self._search_unspaced.finditer(word):
+        for match in self._search_spaced.finditer(window, reach_start):
+            if _is_near(window, match.end()):
+                found |= self._phrases[_normal(match.group(1))]
+        if not window.isascii():
+            for match in self._search_unspaced.finditer(window, reach_start):
+                if _is_near(window, match.end(1)):
                     found |= self._unspaced[match.group(1)]
         return found
 
     def after(self, text: str, end: int) -> frozenset[Key]:
         """Keys of the cues that stand in brackets right after offset `end`: "123456782 (BSN)"."""
-        match = _IN_BRACKETS.match(text, end) if text[end : end + 2] in (" (",) or text[end : end + 1] == "(" else None
-        if not match:
+        if text[end : end + 2] != " (" and text[end : end + 1] != "(":
             return _NO_KEYS
-        words = [_singular(word) for word in _WORD.findall(match.group(1).lower())]
-        return self._phrases.get(" ".join(words), _NO_KEYS)
+        match = _IN_BRACKETS.match(text, end)
+        return self._phrases.get(_normal(match.group(1).lower()), _NO_KEYS) if match else _NO_KEYS
 
-    def _ending_with(self, words: list[str], index: int) -> frozenset[Key]:
-        """Keys of the phrases that end with word number `index`."""
-        found = _NO_KEYS
-        phrase = ""
-        for first in range(index, max(-1, index - _PHRASE_WORDS), -1):
-            phrase = f"{words[first]} {phrase}" if phrase else words[first]
-            keys = self._phrases.get(phrase)
-            if keys:
-                found |= keys
-        return found
+
+def _is_near(window: str, end: int) -> bool:
+    """Whether a phrase that ends at `end` announces what stands behind the window."""
+    if len(window) - end > _GAP_CHARS:
+        return False
+    last_word = _LAST_WORD.search(window, end)
+    return last_word is None or not _BREAK.search(window, end, last_word.start())
+
+
+def _normal(phrase: str) -> str:
+    """Lower-case words, singular, joined by one space."""
+    return " ".join(map(_singular, _WORD.findall(phrase)))
 
 
 def joins(text: str, end: int, start: int) -> bool:

@@ -15,13 +15,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from stream_maas.privacy import shapes
 from stream_maas.privacy.codes import CodeFinder
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import Folded, fold
-from stream_maas.privacy.gate import compile_gate
+from stream_maas.privacy.gate import Engine, compile_gate
 from stream_maas.privacy.numbers import NumberFinder
 from stream_maas.privacy.rows import Anchored, Code, Located, Number, Recognizer
 from stream_maas.privacy.runs import FEWEST_DIGITS, RUN_PATTERN
@@ -47,13 +47,26 @@ def learn(known: Known, digits: str, entity_type: str) -> None:
 class Detector:
     """Finds spans in one text after another. Keeps nothing of them; may be used from several threads."""
 
-    def __init__(self, recognizers: Sequence[Recognizer], engine: Literal["re2", "re"]) -> None:
+    def __init__(self, recognizers: Sequence[Recognizer], engine: Engine) -> None:
         cues = CueIndex()
-        shaped = [row for row in recognizers if not isinstance(row, Number | Code)]
         numbers = NumberFinder([row for row in recognizers if isinstance(row, Number)], cues)
         codes = CodeFinder([row for row in recognizers if isinstance(row, Code)], cues)
-        self._finders = [*(shapes.finder(row, cues) for row in shaped), numbers.find, codes.find]
-        self._gate = compile_gate(engine, [*map(shapes.gate_pattern, shaped), RUN_PATTERN, codes.gate_pattern()])
+        shaped = [row for row in recognizers if not isinstance(row, Number | Code)]
+        structures = [row for row in shaped if not shapes.begins_with_words(row)]
+        words = [row for row in shaped if shapes.begins_with_words(row) and not shapes.is_always_asked(row)]
+        always = [row for row in shaped if shapes.is_always_asked(row)]
+        self._always = [shapes.finder(row, cues) for row in always]
+        self._finders = [
+            *(shapes.finder(row, cues) for row in structures),
+            numbers.find,
+            codes.find,
+            *(shapes.finder(row, cues) for row in words),
+        ]
+        self._gate = compile_gate(
+            engine,
+            [*map(shapes.gate_pattern, structures), RUN_PATTERN, codes.gate_pattern()],
+            [*map(shapes.gate_pattern, words)],
+        )
         cues.close()
         self._number_types = frozenset(row.entity_type for row in recognizers if isinstance(row, Number))
         self.strong_integer = numbers.strong_integer
@@ -65,7 +78,11 @@ class Detector:
 
         False says nothing: the text has to be searched.
         """
-        return fold(text).text is text and not self._gate(text)
+        return (
+            fold(text).text is text
+            and not self._gate(text)
+            and not any(list(find(text, None, {})) for find in self._always)
+        )
 
     def find(self, text: str, *, hint: str | None = None, known: Known | None = None) -> list[Span]:
         """Disjoint spans of `text` in order, in offsets of `text` itself.
@@ -87,6 +104,8 @@ class Detector:
 
     def _round(self, text: str, hint: str | None, known: Known) -> list[Span]:
         candidates = [span for row in self._gate(text) for span in self._finders[row](text, hint, known)]
+        for find in self._always:
+            candidates += find(text, hint, known)
         spans = resolve(candidates)
         for span in spans:
             if span.entity_type in self._number_types:

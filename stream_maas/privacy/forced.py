@@ -38,7 +38,9 @@ _SHAPES: Final = {
     "LICENCE_PLATE": _Shape(16, 1),
     "GPS": _Shape(64, 2),
     "IP": _Shape(64, 1),
-    "MAC": _Shape(32, 1),
+    "MAC_ADDRESS": _Shape(32, 1),
+    "DATE_OF_BIRTH": _Shape(40, 1),
+    "CRYPTO_WALLET": _Shape(128, 4),
     "AGE": _Shape(16, 1),
     SUBJECT: _Shape(1_000_000, 0),
 }

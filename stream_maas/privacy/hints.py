@@ -10,38 +10,8 @@ import re
 import unicodedata
 from typing import Final
 
+from stream_maas.privacy.field_names import ALIASES as ALIASES
 from stream_maas.privacy.transform import TOKEN
-
-ALIASES: Final[dict[str, tuple[str, ...]]] = {
-    "EMAIL": (
-        "email", "emailaddress", "mail", "mailaddress", "emailid", "useremail", "mailto",
-        "emailadresse", "mailadresse", "courriel", "adressemail", "correo", "correoelectronico", "correio",
-        "correioeletronico", "邮箱", "电子邮箱", "电子邮件", "邮件地址", "郵箱", "電子郵件",
-    ),
-    "PHONE": (
-        "phone", "telephone", "tel", "mobile", "mobilephone", "cellphone", "msisdn", "fax", "whatsapp",
-        "landline", "phonenr", "contactnumber", "callerid",
-        "telefon", "telefonnummer", "handy", "handynummer", "mobilnummer", "rufnummer", "festnetz",
-        "telefono", "movil", "celular", "telefonomovil", "portable", "numerodetelephone",
-        "telefone", "telemovel", "fone", "telefonecelular",
-        "电话", "电话号码", "手机", "手机号", "手机号码", "联系电话", "联系方式", "座机", "電話", "手機",
-    ),
-    "SSN": ("ssn", "socialsecurity", "socialsecuritynumber", "socialsec", "ussn", "社会安全号", "社会安全号码"),
-    "CPF": ("cpf", "cpfcnpj", "cadastropessoafisica", "numerocpf", "cpfdocliente"),
-    "CARD": (
-        "card", "cardnumber", "creditcard", "debitcard", "bankcard", "paymentcard", "ccnumber", "ccnum", "cardpan",
-        "kreditkarte", "kreditkartennummer", "kartennummer", "cartebancaire", "cartedecredit", "numerodecarte",
-        "tarjeta", "tarjetadecredito", "numerodetarjeta", "cartao", "cartaodecredito", "numerodocartao",
-        "银行卡", "银行卡号", "信用卡", "信用卡号", "卡号", "銀行卡", "卡號",
-    ),
-    "IBAN": ("iban", "ibannumber", "bankaccountiban", "kontoiban", "国际银行账号"),
-    "CN_ID": (
-        "idcard", "identitycard", "residentid", "residentidentitycard", "citizenid", "chineseid", "shenfenzheng", "sfz",
-        "身份证", "身份证号", "身份证号码", "证件号", "证件号码", "居民身份证", "身分證", "身份證",
-    ),
-    "DATA_SUBJECT": ("datasubject",),
-}  # fmt: skip
-"""Entity type -> names, normalised. DATA_SUBJECT has no recognizer: it is this package's own field."""
 
 _TYPE_OF: Final = {alias: entity_type for entity_type, aliases in ALIASES.items() for alias in aliases}
 _HAN_TYPE_OF: Final = {alias: entity_type for alias, entity_type in _TYPE_OF.items() if not alias.isascii()}
@@ -56,7 +26,16 @@ _TAILS: Final = frozenset((
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\x00-\x7f]+")
 _WORDS_JOINED: Final = 4
 _LONGEST_NAME: Final = 128
-_STEMS: Final = re.compile("|".join(sorted({alias[:6] for alias in _TYPE_OF if alias.isascii()})))
+_SHORT_CHARS: Final = 3
+"""So few letters stand in many words by chance: they count only as a word of their own."""
+_SHORT: Final = [alias for alias in _TYPE_OF if alias.isascii() and len(alias) <= _SHORT_CHARS]
+_SHORT_WORD: Final = re.compile(
+    rf"(?<![A-Za-z])(?:{'|'.join(_SHORT)})(?![a-rt-z])"
+    rf"|(?:{'|'.join(alias.title() for alias in _SHORT)}|{'|'.join(alias.upper() for alias in _SHORT)})(?![a-rt-z])"
+)
+_STEMS: Final = re.compile(
+    "|".join(sorted({alias[:6] for alias in _TYPE_OF if alias.isascii() and len(alias) > _SHORT_CHARS}))
+)
 """Cheap refusal: a name that holds the start of no alias is no hint."""
 
 
@@ -65,7 +44,11 @@ _NOT_LETTERS: Final = dict.fromkeys(code for code in range(0x80) if not chr(code
 
 def may_hint(names: str) -> bool:
     """Whether one of `names`, any text that holds them, may announce a type; False is certain."""
-    return not names.isascii() or _STEMS.search(names.lower().translate(_NOT_LETTERS)) is not None
+    return (
+        not names.isascii()
+        or _STEMS.search(names.lower().translate(_NOT_LETTERS)) is not None
+        or _SHORT_WORD.search(names) is not None
+    )
 
 
 def hint_for(name: str) -> str | None:

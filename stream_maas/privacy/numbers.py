@@ -31,6 +31,8 @@ _FEW_KNOWN: Final = 16
 """Up to so many known numbers it is cheaper to ask for each first than to look up every window."""
 _MOST_GROUPS_IN_WHOLE_RUN: Final = 19
 _NEAR_CHARS: Final = 64
+_RECENT: Final = 8
+"""Windows come in the order of their beginnings, so only the last finds can overlap the next."""
 _NO_KEYS: Final[frozenset[Key]] = frozenset()
 
 
@@ -44,21 +46,55 @@ class _Rule(NamedTuple):
     has_script: Callable[[str, int, int], object] | None
 
 
-class _Context(NamedTuple):
-    """What the rows may rely on beside the digits. `ends`: entity type -> end of its last find, which announces the
-    next item of a list."""
-
-    hint: str | None
-    known: Known
-    ends: dict[str, int]
-
-
 class _Rules(NamedTuple):
-    """The rules for one grouping."""
+    """The rules for one grouping, in the order of their scores."""
 
-    all: list[_Rule]
     unannounced: list[_Rule]
-    """Those that need no cue."""
+    """Those that need no cue, or that a script near the number may do for."""
+    announced: list[_Rule]
+    all: list[_Rule]
+
+
+class _Words:
+    """What announces something to a run: read once, and only if some row asks."""
+
+    __slots__ = ("_after", "_before", "_cues", "_run", "ends")
+
+    def __init__(self, cues: CueIndex, run: Run, ends: dict[str, int]) -> None:
+        self._cues = cues
+        self._run = run
+        self.ends = ends
+        """Entity type -> end of its last find, which announces the next item of a list."""
+        self._before: frozenset[Key] | None = None
+        self._after: frozenset[Key] | None = None
+
+    def rules(self, rules: _Rules, first: int, last: int) -> list[_Rule]:
+        """Those of `rules` that need no cue, or have one, for groups `first` to `last`.
+
+        No word can stand inside of a run, so only its first group may have one before it and its last group one behind.
+        """
+        keys = _NO_KEYS
+        run = self._run
+        if first == 0:
+            if self._before is None:
+                self._before = self._cues.before(run.text, run.start)
+            keys = self._before
+        if last + 1 == len(run.bounds):
+            if self._after is None:
+                self._after = self._cues.after(run.text, run.end)
+            keys |= self._after
+        start = run.bounds[first][0]
+        following = [
+            kind for kind, end in self.ends.items() if joins(run.text, end, start - (run.text[start - 1] == "("))
+        ]
+        if not keys and not following:
+            return rules.unannounced
+        announced = [rule for rule in rules.announced if rule.cue in keys or rule.row.entity_type in following]
+        return sorted(rules.unannounced + announced, key=_score) if announced else rules.unannounced
+
+
+def _score(rule: _Rule) -> int:
+    return -rule.row.score
 
 
 class NumberFinder:
@@ -67,8 +103,8 @@ class NumberFinder:
     def __init__(self, rows: Sequence[Number], cues: CueIndex) -> None:
         self._cues = cues
         self._by_shape: dict[bytes, _Rules] = {}
-        self._any_grouping = _Rules([], [])
-        self._even_grouping = _Rules([], [])
+        self._any_grouping = _Rules([], [], [])
+        self._even_grouping = _Rules([], [], [])
         for row in rows:
             rule = _Rule(
                 row,
@@ -77,40 +113,60 @@ class NumberFinder:
                 frozenset(shape_of(plain) for layout in row.not_layouts for plain in expand(layout)),
                 re.compile(f"[{row.script}]").search if row.script else None,
             )
-            for layout in row.layouts:
-                if layout == "*":
-                    _add(self._any_grouping, rule)
-                    _add(self._even_grouping, rule)
-                elif layout == "=":
-                    _add(self._even_grouping, rule)
-                else:
-                    for plain in expand(layout):
-                        _add(self._by_shape.setdefault(shape_of(plain), _Rules([], [])), rule)
+            if row.script:  # it does instead of a cue
+                self._add(rule._replace(has_script=None))
+                rule = rule._replace(cue=None)
+            self._add(rule)
         self._prefixes = {word: beginnings(word, self._by_shape) for word in self._by_shape}
         words = sorted(word.decode("ascii") for word in self._by_shape)
         self._search = re.compile((trie_pattern(words) or "(?!)").encode("ascii")).search
 
+    def _add(self, rule: _Rule) -> None:
+        for layout in rule.row.layouts:
+            if layout == "*":
+                _add(self._any_grouping, rule)
+                _add(self._even_grouping, rule)
+            elif layout == "=":
+                _add(self._even_grouping, rule)
+            else:
+                for plain in expand(layout):
+                    _add(self._by_shape.setdefault(shape_of(plain), _Rules([], [], [])), rule)
+
     def find(self, text: str, hint: str | None, known: Known) -> Iterator[Span]:
         """Candidates, overlapping or not. `hint`: entity type whose rows need no announcing word."""
-        context = _Context(hint, known, {})
+        ends: dict[str, int] = {}
         for match in RUN.finditer(text):
             run = Run(text, *match.span())
+            words = _Words(self._cues, run, ends)
             taken: list[Window] = []
-            for first, shape, rules in self._groupings(run, context):
+            for first, shape, rules in self._groupings(run):
                 last = first + groups_in(shape) - 1
+                possible = rules.unannounced
+                if rules.announced:
+                    # What overlaps a find is not worth a search for a cue: if the find does not stand after all, the
+                    # next round reads the rest.
+                    covered = any(first <= other.last and other.first <= last for other in taken[-_RECENT:])
+                    if not covered:
+                        possible = words.rules(rules, first, last)
+                    if hint:
+                        hinted = [rule for rule in rules.announced if rule.row.entity_type == hint]
+                        possible = (
+                            sorted([*possible, *(rule for rule in hinted if rule not in possible)], key=_score)
+                            if hinted
+                            else possible
+                        )
+                if not possible:
+                    continue
                 digits = run.digits(first, last)
-                fitting = [rule for rule in rules if rule.has_form(digits)]
+                fitting = [rule for rule in possible if rule.has_form(digits)]
                 if not fitting:
                     continue
                 window = Window(run, first, last, shape)
-                # What overlaps a find without a cue is not worth a search for one: if the find does not stand
-                # after all, the next round reads the rest.
-                covered = any(map(window.overlaps, taken))
-                rule = self._accepting(window, digits, fitting, context, covered)
-                if rule is not None:
+                row = _accepting(window, digits, fitting)
+                if row is not None:
                     taken.append(window)
-                    context.ends[rule.row.entity_type] = window.end
-                    yield Span(window.start, window.end, rule.row.entity_type, rule.row.name, rule.row.score)
+                    ends[row.entity_type] = window.end
+                    yield Span(window.start, window.end, row.entity_type, row.name, row.score)
             if known:
                 yield from _known_windows(run, known)
 
@@ -125,82 +181,58 @@ class NumberFinder:
                 return row.entity_type
         return None
 
-    def _groupings(self, run: Run, context: _Context) -> Iterator[tuple[int, bytes, list[_Rule]]]:
-        """Every grouping that some row lists: its first group, its shape and the rows that may accept it.
-
-        No word can stand inside of a run, so behind its first group only rows without cues may, unless the field's
-        name or an item before in a list does instead of one.
-        """
+    def _groupings(self, run: Run) -> Iterator[tuple[int, bytes, _Rules]]:
+        """Every grouping that some row lists: its first group, its shape and its rules."""
         shape = run.shape
         if len(shape) == 1:
             rules = self._by_shape.get(shape)
             if rules:
-                yield 0, shape, rules.all
+                yield 0, shape, rules
             return
         match = self._search(shape)
+        first = counted = 0
         while match:
             at = match.start()
-            first = groups_in(shape[:at])
+            first += groups_in(shape[counted:at])
+            counted = at
             for word in self._prefixes[match.group()]:
-                rules = self._by_shape[word]
-                possible = rules.all if first == 0 or context.hint or context.ends else rules.unannounced
-                if possible:
-                    yield first, word, possible
+                yield first, word, self._by_shape[word]
             match = self._search(shape, at + 1)
         if len(shape) < 2 * MOST_DIGITS:
             rules = self._even_grouping if run.is_even() else self._any_grouping
-            yield 0, shape if b")" in shape else shape.lstrip(b"("), rules.all
+            yield 0, shape if b")" in shape else shape.lstrip(b"("), rules
 
-    def _accepting(
-        self, window: Window, digits: str, rules: list[_Rule], context: _Context, covered: bool
-    ) -> _Rule | None:
-        """The first of `rules`, all of the right form, that holds for `digits` and the place where they stand."""
-        announced: frozenset[Key] | None = None
-        for rule in rules:
-            row = rule.row
-            if row.strong:
-                if window.is_fraction() or window.is_glued_to_code():
-                    continue
-            elif not window.stands_alone() or window.shape in rule.not_shapes:
-                continue
-            if rule.cue is not None and context.hint != row.entity_type and not _follows(window, row, context):
-                if covered:
-                    continue
-                if announced is None:
-                    announced = self._announced(window)
-                if rule.cue not in announced and not _is_in_script(window, rule):
-                    continue
-            if row.verify and not row.verify(digits):
-                continue
-            if is_inside_uuid(window.run.text, window.start, window.end):
-                return None
-            return rule
-        return None
 
-    def _announced(self, window: Window) -> frozenset[Key]:
-        text = window.run.text
-        before = self._cues.before(text, window.start) if window.first == 0 else _NO_KEYS
-        return before | self._cues.after(text, window.end)
+def _accepting(window: Window, digits: str, rules: list[_Rule]) -> Number | None:
+    """The row of the first of `rules`, all of the right form, that holds for `digits` and where they stand."""
+    for rule in rules:
+        row = rule.row
+        if row.strong:
+            if window.is_fraction() or window.is_glued_to_code():
+                continue
+        elif not window.stands_alone() or window.shape in rule.not_shapes:
+            continue
+        if rule.has_script and not _is_in_script(window, rule.has_script):
+            continue
+        if row.verify and not row.verify(digits):
+            continue
+        return None if is_inside_uuid(window.run.text, window.start, window.end) else row
+    return None
 
 
 def _add(rules: _Rules, rule: _Rule) -> None:
-    if rule not in rules.all:
-        rules.all.append(rule)
-        if rule.cue is None:
-            rules.unannounced.append(rule)
+    if rule in rules.all:
+        return
+    rules.all.append(rule)
+    if rule.cue is None:
+        rules.unannounced.append(rule)
+    else:
+        rules.announced.append(rule)
 
 
-def _follows(window: Window, row: Number, context: _Context) -> bool:
-    """Whether the window continues a list of finds of the row's type."""
-    previous_end = context.ends.get(row.entity_type)
-    return previous_end is not None and joins(window.run.text, previous_end, window.start)
-
-
-def _is_in_script(window: Window, rule: _Rule) -> bool:
-    if rule.has_script is None:
-        return False
+def _is_in_script(window: Window, has_script: Callable[[str, int, int], object]) -> bool:
     start, end = max(0, window.start - _NEAR_CHARS), window.end + _NEAR_CHARS
-    return rule.has_script(window.run.text, start, end) is not None
+    return has_script(window.run.text, start, end) is not None
 
 
 def _known_windows(run: Run, known: Known) -> Iterator[Span]:

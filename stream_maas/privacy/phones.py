@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
 from typing import Final
+
+from phonenumbers import PhoneMetadata
 
 _NATIONAL_DIGITS: Final[dict[str, tuple[int, int]]] = {
     "1": (10, 10), "7": (10, 10), "20": (8, 10), "27": (9, 9), "30": (10, 10), "31": (9, 9), "32": (8, 9),
@@ -32,6 +36,28 @@ CUES: Final = (
     "teléfono", "telefono", "móvil", "movil", "celular", "llámame", "llame", "llamar",
     "telefone", "fone", "ligue", "contato", "telemóvel", "telemovel", "cellulare", "chiamami",
     "telefoon", "mobiel", "gsm", "тел", "телефон", "телефона",
+    "tlf", "tlf nr", "tfno", "tel nr", "tel.nr", "mob", "mob nr", "ph", "phone #", "cell number", "cell phone",
+    "home phone", "work phone",
+    "text", "call back", "callback", "reach us", "dial in", "ring", "contact", "contact no", "signal",
+    "hotline number", "give me a call",
+    "erreichbar unter", "erreichbar", "anrufen", "ruf", "rufen", "mobiltelefon", "festnetz", "festnetznummer",
+    "telefonisch",
+    "mobile", "portables", "appeler", "joindre", "numéro de téléphone", "número de teléfono", "número de telefone",
+    "contacto",
+    "llámenos", "marque", "móviles", "número de celular", "ligar", "ligue para", "me liga", "zap", "telefonar",
+    "numero di telefono",
+    "chiamare", "chiama", "telefonare", "recapito", "cell", "bel", "bellen", "telefoonnummer", "bereikbaar op",
+    "nummer", "komórka",
+    "numer telefonu", "zadzwoń", "dzwoń", "tel. kom", "telefonnr", "mobilnr", "ring mig", "puhelin", "puhelinnumero",
+    "puh", "matkapuhelin",
+    "telefonu", "telefonum", "cep", "cep telefonu", "gsm no", "arayın", "ara", "телефону", "позвоните", "звоните",
+    "мобильный", "моб",
+    "номер телефона", "сотовый", "هاتف", "الهاتف", "رقم الهاتف", "جوال", "الجوال", "موبايل", "اتصل", "اتصل على",
+    "फोन", "फ़ोन", "मोबाइल",
+    "फोन नंबर", "मोबाइल नंबर", "कॉल", "संपर्क", "전화", "전화번호", "휴대폰", "휴대전화", "연락처", "핸드폰",
+    "電話番号", "携帯", "携帯電話", "連絡先",
+    "điện thoại", "sđt", "số điện thoại", "telepon", "hp", "no hp", "nomor hp", "τηλέφωνο", "κινητό", "โทร", "เบอร์",
+    "เบอร์โทร", "טלפון", "נייד",
     "电话", "手机", "手机号", "手机号码", "联系电话", "联系方式", "致电", "座机", "拨打", "電話", "手機", "电话号码",
 )  # fmt: skip
 
@@ -71,6 +97,34 @@ def dialled_international(digits: str) -> bool:
     return fewest <= len(digits) - 2 - width <= most
 
 
+REGIONS: Final = (
+    "US", "CA", "GB", "DE", "FR", "ES", "IT", "NL", "BR", "CN", "IN", "AU", "JP", "MX", "PT", "PL", "BE", "CH", "AT",
+    "SE", "DK",
+    "NO", "FI", "IE", "TR", "KR", "RU", "SG", "HK", "TW", "ZA", "AE", "SA", "EG", "AR", "CL", "CO",
+)  # fmt: skip
+"""Whose national numbering plans are known without a country code (ISO 3166)."""
+
+
+@cache
+def _national_pattern(region: str) -> re.Pattern[str]:
+    """Fixed and mobile numbers of `region`, with or without its national prefix (libphonenumber's metadata)."""
+    metadata = PhoneMetadata.metadata_for_region(region)
+    kinds = (metadata.fixed_line, metadata.mobile, metadata.toll_free) if metadata else ()
+    numbers = "|".join(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
+    prefix = (metadata.national_prefix or "") if metadata else ""
+    return re.compile(f"(?:{prefix})?(?:{numbers or '(?!)'})")
+
+
+def valid_in(*regions: str) -> Callable[[str], bool]:
+    """Whether digits are a valid national number of one of `regions`. Metadata is loaded at the first candidate."""
+
+    def valid(digits: str) -> bool:
+        return any(_national_pattern(region).fullmatch(digits) for region in regions)
+
+    valid.__qualname__ = f"valid_in({', '.join(regions)})"
+    return valid
+
+
 def _trunk_layouts() -> tuple[str, ...]:
     """Groupings of a national number with its trunk zero, as Europe, Asia and Oceania write it."""
     two_groups = [
@@ -88,7 +142,8 @@ def _trunk_layouts() -> tuple[str, ...]:
     ]
     more_groups = (
         "2~2~2~2~2", "2 3 2 2", "3~3~4", "3~4~4", "3~4~3", "3~3~3", "4~3~3", "4~3~4", "5~3~3", "4~2~2~2", "3~3~2~2",
-        "4~3~2~2", "5~2~2~2", "2~4~4", "3~2~2~3", "3~4 4", "5 4", "3/3~2~2", "4/3~2~2", "3/4~4", "4/2~2~2",
+        "4~3~2~2", "5~2~2~2", "2~4~4", "3~2~2~3", "3~4 4", "5 4", "1 3 3 2 2", "1-3-3-2-2",
+        "3/3~2~2", "4/3~2~2", "3/4~4", "4/2~2~2",
     )  # fmt: skip
     return (*two_groups, *bracketed, *more_groups)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from stream_maas.privacy.packs import br, cn, core, telephones, us
+from stream_maas.privacy.packs import announced, br, cn, core, eu, people, secrets, telephones, uk, us, vat, world
 from stream_maas.privacy.rows import Anchored, Code, Located, Number, Recognizer, Shaped
 
 __all__ = [
@@ -34,7 +34,11 @@ RULES_NAME: Final = "core-2"
 
 _TABLE: Final[tuple[Recognizer, ...]] = tuple(
     sorted(
-        (row for pack in (core, telephones, us, br, cn) for row in pack.ROWS),
+        (
+            row
+            for pack in (core, secrets, telephones, announced, people, us, br, cn, uk, eu, vat, world)
+            for row in pack.ROWS
+        ),
         key=lambda row: -row.score,
     )
 )

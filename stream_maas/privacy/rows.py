@@ -65,6 +65,13 @@ class Shaped(Row, frozen=True, kw_only=True):
     """Found by a pattern; no ASCII letter or digit may touch the accepted part."""
 
     pattern: str
+    gate: str = ""
+    """What the gate asks for instead of a boundary and the pattern: something simpler, or without the boundary where
+    `trim` does not accept the beginning."""
+    inside: bool = False
+    """`trim` moves the beginning, so that letters or digits may touch the candidate there."""
+    words: bool = False
+    """The gate's pattern is made of words: it is looked for together with others of the kind."""
     rest: str = ""
     """What follows the pattern and belongs to the find; may cross lines."""
     trim: Trim = whole
@@ -73,7 +80,8 @@ class Shaped(Row, frozen=True, kw_only=True):
 
 
 class Located(Row, frozen=True, kw_only=True):
-    """Found by a function that reads the text; `gate` matches wherever it may find something, or more often."""
+    """Found by a function that reads the text; `gate` matches wherever it may find something, or more often. Empty: the
+    function is cheap enough to be asked about every text."""
 
     gate: str
     locate: Locate

@@ -82,7 +82,7 @@ class Run:
         self.start = start
         self.end = end
         self.shape = bytes(shape)
-        self._bounds: list[tuple[int, int]] | None = None
+        self._bounds: list[tuple[int, int]] | None = [(start, end)] if len(widths) == 1 else None
 
     @property
     def bounds(self) -> list[tuple[int, int]]:

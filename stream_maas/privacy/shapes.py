@@ -23,9 +23,19 @@ def gate_pattern(row: Anchored | Shaped | Located) -> str:
     if isinstance(row, Located):
         return row.gate
     if isinstance(row, Shaped):
-        return row.pattern
+        return row.gate or f"(?:^|[^0-9A-Za-z])(?:{row.pattern})"
     anchor = re.escape(row.anchor)
     return f"[{row.head}]{anchor}" if row.head else anchor + row.tail
+
+
+def is_always_asked(row: Anchored | Shaped | Located) -> bool:
+    """Whether the row's finder is asked about every text: nothing short tells that there is something."""
+    return isinstance(row, Located) and not row.gate
+
+
+def begins_with_words(row: Anchored | Shaped | Located) -> bool:
+    """Whether the gate's pattern is made of words."""
+    return (isinstance(row, Located) and row.announced) or (isinstance(row, Shaped) and row.words)
 
 
 def finder(row: Anchored | Shaped | Located, cues: CueIndex) -> Finder:
@@ -75,7 +85,8 @@ def _walk_back(text: str, at: int, match_head: Callable[[str], re.Match[str] | N
 
 
 def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
-    search = re.compile(row.pattern).search
+    boundary = "" if row.inside else "(?<![0-9A-Za-z])"
+    search = re.compile(f"{boundary}(?:{row.pattern})").search
     match_rest = re.compile(row.rest).match if row.rest else None
     key = cues.add(row.cues, row.entity_type) if row.cues else None
     trim = row.trim

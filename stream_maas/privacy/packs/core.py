@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream_maas.privacy import checksums
-from stream_maas.privacy.rows import Anchored, Number, Recognizer, Shaped
+from stream_maas.privacy import checksums, network, wallets
+from stream_maas.privacy.documents import trim_bic, trim_gps, trim_mrz
+from stream_maas.privacy.rows import Anchored, Located, Number, Recognizer, Shaped
 
 _LETTERS: Final = (
     "\u00c0-\u024f\u0250-\u02af\u0370-\u052f\u0531-\u0587\u05d0-\u05ea\u0620-\u064a\u0671-\u06d3"
@@ -89,5 +90,62 @@ ROWS: Final[tuple[Recognizer, ...]] = (
             *map(str, range(12, 20)), "=", "4~4~4~4", "4~6~5", "4~6~4", "4~4~4~4~3", "4~4~5", "4~4~4", "6~13", "8~8",
         ),
         form=_CARD_FORM, verify=checksums.luhn, strong=True,
+    ),
+    Shaped(
+        name="bic", entity_type="BIC", pack="core", score=85, pattern="[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?",
+        trim=trim_bic, cues=("bic", "swift", "swift code", "bic code", "swift bic", "código swift", "code swift"),
+        found_by="8 or 11 characters", checked_by="country",
+    ),
+    Located(
+        name="ipv4", entity_type="IP", pack="core", score=90, gate=network.IPV4_GATE, locate=network.locate_ipv4,
+        announced=False, found_by="four octets; not behind a word for versions", checked_by="range",
+    ),
+    Located(
+        name="ipv6", entity_type="IP", pack="core", score=91, gate=network.IPV6_GATE, locate=network.locate_ipv6,
+        announced=False, found_by="groups with colons, zone, embedded IPv4", checked_by="RFC 4291",
+    ),
+    Located(
+        name="mac", entity_type="MAC_ADDRESS", pack="core", score=93, gate=network.MAC_GATE,
+        locate=network.locate_mac, announced=False, found_by="six octets or three groups of four",
+        checked_by="not empty, not broadcast",
+    ),
+    Shaped(
+        name="wallet_base58", entity_type="CRYPTO_WALLET", pack="core", score=97,
+        pattern="[13LMDTXA9][1-9A-HJ-NP-Za-km-z]{25,34}", trim=wallets.trim_base58,
+        found_by="Bitcoin and its relatives, Tron", checked_by="base58check",
+    ),
+    Shaped(
+        name="wallet_bech32", entity_type="CRYPTO_WALLET", pack="core", score=97,
+        pattern="(?:bc|tb|ltc|BC|TB|LTC)1[02-9AC-HJ-NP-Zac-hj-np-z]{11,71}", trim=wallets.trim_bech32,
+        found_by="segregated witness and taproot", checked_by="bech32, bech32m",
+    ),
+    Shaped(
+        name="wallet_ethereum", entity_type="CRYPTO_WALLET", pack="core", score=97, pattern="0x[0-9a-fA-F]{40}",
+        found_by="0x and 40 hexadecimal digits",
+    ),
+    Shaped(
+        name="gps", entity_type="GPS", pack="core", score=88,
+        pattern="[+\\-]?[0-9]{1,2}\\.[0-9]{4,15}\u00b0? ?[NSns]?[^0-9\n@\\[\\]]{1,14}[0-9]{1,3}\\.[0-9]{4,15}\u00b0?",
+        trim=trim_gps, found_by="two numbers with four decimals or more", checked_by="range of the globe",
+    ),
+    Shaped(
+        name="gps_degrees", entity_type="GPS", pack="core", score=88,
+        pattern="[0-9]{1,2}\u00b0 ?[0-9]{1,2}['\u2032] ?(?:[0-9]{1,2}(?:\\.[0-9]+)?[\"\u2033] ?)?[NSns][, ]{1,3}"
+        "[0-9]{1,3}\u00b0 ?[0-9]{1,2}['\u2032] ?(?:[0-9]{1,2}(?:\\.[0-9]+)?[\"\u2033] ?)?[EWOewo]",
+        found_by="degrees, minutes, seconds",
+    ),
+    Number(
+        name="imei", entity_type="IMEI", pack="core", score=86, layouts=("2-6-6-1", "2 6 6 1", "6-2-6-1", "6 2 6 1"),
+        verify=checksums.luhn, found_by="15 digits, grouped", checked_by="Luhn",
+    ),
+    Number(
+        name="imei_announced", entity_type="IMEI", pack="core", score=96, layouts=("15", "8~6~1", "14"),
+        cues=("imei", "imei number", "imei no", "imei nr", "número imei", "串号"), verify=checksums.luhn,
+        found_by="15 digits", checked_by="Luhn",
+    ),
+    Shaped(
+        name="mrz", entity_type="PASSPORT", pack="core", score=99,
+        pattern="[A-Z0-9<]{30,44}", trim=trim_mrz,
+        found_by="a line of a machine-readable zone", checked_by="ICAO 9303 check digits",
     ),
 )  # fmt: skip

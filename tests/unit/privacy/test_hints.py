@@ -18,8 +18,9 @@ ANNOUNCED = [
     ("cpf", "CPF"), ("cpf_cliente", None), ("cliente_cpf", "CPF"), ("número_cpf", "CPF"),
     ("cardNumber", "CARD"), ("credit_card", "CARD"), ("tarjeta de crédito", "CARD"), ("Kreditkartennummer", "CARD"),
     ("cartão", "CARD"), ("银行卡号", "CARD"), ("carte bancaire", "CARD"), ("carte.bancaire", "CARD"),
-    ("iban", "IBAN"), ("IBAN_number", "IBAN"), ("身份证号", "CN_ID"), ("用户身份证", "CN_ID"), ("id_card", "CN_ID"),
-    ("idCardNo", "CN_ID"), ("data_subject", "DATA_SUBJECT"),
+    ("iban", "IBAN"), ("IBAN_number", "IBAN"), ("身份证号", "CN_ID"), ("用户身份证", "CN_ID"),
+    ("id_card", "NATIONAL_ID"),
+    ("idCardNo", "NATIONAL_ID"), ("data_subject", "DATA_SUBJECT"),
 ]  # fmt: skip
 NOT_ANNOUNCED = [
     "text", "input_ids", "phone_model", "email_verified", "email_count", "mobile_app_version", "hotel", "intelligence",

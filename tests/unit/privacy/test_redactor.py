@@ -209,7 +209,7 @@ def test_keys(key: bytes, redacted: bytes) -> None:
         ({"data_subject": "u-17"}, {"data_subject": "[DATA_SUBJECT]"}),
         ({"parameters": {"data_subject": 17}}, {"parameters": {"data_subject": "[DATA_SUBJECT]"}}),
         ({"a@x.com": 1, "b@x.com": 2}, {"[EMAIL]": 1, "[EMAIL]_2": 2}),
-        ({"n": 13812345678, "t": 1748503543012}, {"n": "[PHONE]", "t": 1748503543012}),
+        ({"n": 11144477735, "t": 1748503543012}, {"n": "[CPF]", "t": 1748503543012}),
     ],
 )
 def test_documents(document: Any, redacted: Any) -> None:

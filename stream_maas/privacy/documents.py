@@ -1,0 +1,51 @@
+"""Which characters can be a document's number: machine-readable zones (ICAO 9303), bank codes, places on the globe."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from stream_maas.privacy.national import mrz_digit, weights_731
+
+_LINE: Final = re.compile(r"([A-Z0-9<]{9})([0-9<])([A-Z<]{3})([0-9]{6})([0-9])([MFX<])([0-9]{6})([0-9])")
+_ID_LINE_2: Final = re.compile(r"([0-9]{6})([0-9])([MFX<])([0-9]{6})([0-9])([A-Z<]{3})")
+
+_COUNTRY_CODES: Final = (
+    "AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BW BY BZ CA "
+    "CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG ER ES ET FI FJ FK FM FO FR "
+    "GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GT GU GW GY HK HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO "
+    "JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP "
+    "MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PR PS PT PW PY "
+    "QA RE RO RS RU RW SA SB SC SD SE SG SH SI SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TG TH TJ TK TL TM TN TO "
+    "TR TT TV TW TZ UA UG US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW"
+)
+COUNTRIES: Final = frozenset(_COUNTRY_CODES.split())
+"""ISO 3166-1 alpha-2, and Kosovo."""
+
+
+def trim_mrz(candidate: str) -> tuple[int, int] | None:
+    """A line of a machine-readable zone: a name line by its fillers, a data line by its check digits."""
+    if candidate[0] in "PVIAC" and "<<" in candidate and len(candidate) in (30, 36, 44):
+        return 0, len(candidate)
+    for pattern, groups in ((_LINE, ((1, 2), (4, 5), (7, 8))), (_ID_LINE_2, ((1, 2), (4, 5)))):
+        match = pattern.match(candidate)
+        if match and all(mrz_digit(match[field]) == match[check] or match[check] == "<" for field, check in groups):
+            return 0, len(candidate)
+    return None
+
+
+def trim_bic(candidate: str) -> tuple[int, int] | None:
+    """ISO 9362: bank, country, place, branch."""
+    return (0, len(candidate)) if len(candidate) in (8, 11) and candidate[4:6] in COUNTRIES else None
+
+
+def trim_gps(candidate: str) -> tuple[int, int] | None:
+    """Latitude and longitude in range."""
+    numbers = [float(number) for number in re.findall(r"-?[0-9]+\.[0-9]+", candidate)]
+    return (0, len(candidate)) if len(numbers) == 2 and abs(numbers[0]) <= 90 and abs(numbers[1]) <= 180 else None
+
+
+def trim_german_document(candidate: str) -> tuple[int, int] | None:
+    """Serial number with its check digit; at least two digits, or it is a word."""
+    value = candidate.removesuffix("D")
+    return (0, len(candidate)) if sum(map(str.isdigit, value)) > 1 and weights_731(value) else None

@@ -1,0 +1,1 @@
+"""Lists of names, one a line, from Faker (MIT); made by benchmarks/gazetteer.py."""

@@ -1,0 +1,164 @@
+"""How names of people are found in running text: a gazetteer, words of address, and what is not a name.
+
+Rules of this file:
+1. A name is a run of capitalised words. It is accepted where a given name stands in it that is followed by a family
+   name or by any other word that is not a common one, or behind a phrase such as "my name is", "Mr", "Frau".
+2. A given name alone is accepted only if it is common and no ordinary word as well ("Will", "Rose", "Paris").
+3. In Chinese, Japanese and Korean a name needs a phrase before or a title behind it, and a known family name.
+4. Lists come from Faker's person providers (MIT; gazetteer/README.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from typing import Final
+
+from stream_maas.privacy.name_words import (
+    BEFORE_PLACES,
+    CUES,
+    CUES_BEFORE_ANY_WORD,
+    EAST_PHRASES,
+    PARTICLES,
+    TITLES_BEHIND,
+)
+
+
+def _read(name: str) -> frozenset[str]:
+    text = resources.files("stream_maas.privacy.gazetteer").joinpath(f"{name}.txt").read_text(encoding="utf-8")
+    return frozenset(text.split())
+
+
+AMBIGUOUS: Final = _read("ambiguous")
+"""Given names that are ordinary words, places or products as well: not enough alone."""
+NOT_NAMES: Final = _read("not_names")
+"""Capitalised for another reason: words that open sentences, dates, places, companies."""
+_COMMON: Final = _read("given") - AMBIGUOUS
+_GIVEN: Final = _read("given") | _read("given_rare")
+_FAMILY: Final = _read("family")
+_EAST: Final = _read("family_east")
+
+_CAPITAL: Final = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0386-\u03ab\u0400-\u042f"
+_SMALL: Final = "a-z\u00df-\u00f6\u00f8-\u024f\u0390-\u03ce\u0430-\u045f"
+_CAPITALS_AND_MORE: Final = f"{_CAPITAL}\u0100-\u017f\u1e00-\u1eff"
+_LETTER: Final = f"{_CAPITALS_AND_MORE}{_SMALL}"
+_NAME: Final = rf"[{_CAPITALS_AND_MORE}](?:[{_LETTER}]+(?:['\u2019\-][{_LETTER}]+)*|['\u2019][{_CAPITAL}][{_LETTER}]+)"
+_PARTICLES: Final = "|".join(sorted(PARTICLES, key=len, reverse=True))
+_RUN: Final = re.compile(
+    rf"(?<![{_LETTER}0-9_@/\\.&#\-])({_NAME}(?:(?: (?:{_PARTICLES})){{0,2}} (?:{_NAME}|[{_CAPITAL}]\.?))"
+    rf"{{0,4}})(?![{_LETTER}0-9_@])"
+)
+_CUE_ENDS: Final = frozenset(phrase.rpartition(" ")[2].rstrip(",:") for phrase in CUES | CUES_BEFORE_ANY_WORD)
+_BETWEEN: Final = " \n:-\u2013,"
+_CUE_CHARS: Final = 32
+_CUE_WORDS: Final = 4
+_MOST_WORDS: Final = 5
+_HAN_OR_HANGUL: Final = re.compile("[\u3400-\u9fff\uac00-\ud7a3]")
+_EAST_PHRASE: Final = re.compile(
+    rf"(?:{'|'.join(EAST_PHRASES)})[ :\uff1a,\u201c\"]{{0,2}}([\u3400-\u9fff\uac00-\ud7a3]{{2,5}})"
+)
+_TITLE_BEHIND: Final = re.compile(rf" ?(?:{'|'.join(TITLES_BEHIND)})")
+_BEFORE_TITLE: Final = re.compile("[\u3400-\u9fff\uac00-\ud7a3]{1,4}$")
+_EAST_CHARS: Final = 4
+
+
+def locate(text: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of each name in folded text."""
+    for match in _RUN.finditer(text):
+        run, start = match.group(1), match.start(1)
+        if " " in run:
+            yield from _in_run(text, start, run.split(" "))
+        elif run not in NOT_NAMES and _length_of_name(text, start, _last_word_before(text, start), [run]):
+            yield start, start + len(run) - 2 * run.endswith("'s")
+    if not text.isascii():
+        yield from _eastern(text)
+
+
+def _last_word_before(text: str, start: int) -> str:
+    if not start or text[start - 1] not in _BETWEEN:
+        return ""
+    return text[max(0, start - _CUE_CHARS) : start].rstrip(_BETWEEN).rpartition(" ")[2].rpartition("\n")[2].lower()
+
+
+def _in_run(text: str, start: int, words: list[str]) -> Iterator[tuple[int, int]]:
+    """The names in a run of capitalised words."""
+    first = 0
+    before = _last_word_before(text, start)
+    while first < len(words):
+        word = words[first]
+        if word not in NOT_NAMES and word not in PARTICLES:
+            count = _length_of_name(text, start, before, words[first:] if first else words)
+            if count:
+                end = start + sum(map(len, words[first : first + count])) + count - 1
+                yield start, end - 2 * text.endswith("'s", start, end)
+                start, first, before = end + 1, first + count, ""
+                continue
+        start += len(word) + 1
+        first += 1
+        before = word.lower()
+
+
+def _length_of_name(text: str, start: int, before: str, words: list[str]) -> int:
+    """How many of `words` are one name that begins with the first of them; 0 for none. `before`: the word before."""
+    head = _as_listed(words[0])
+    if head in _GIVEN:
+        count = _extent(words)
+        following = [_as_listed(word) for word in words[1:count] if word not in PARTICLES]
+        if following and (
+            head in _COMMON
+            or (head not in AMBIGUOUS and len(head) > 3)
+            or any(word in _FAMILY or word in _GIVEN for word in following)
+        ):
+            return count
+        if head in _COMMON and len(head) > 2 and not words[0].isupper() and before not in BEFORE_PLACES:
+            return 1
+    if before in _CUE_ENDS:
+        phrases = _phrases_before(text, start)
+        if not phrases.isdisjoint(CUES):
+            return min(_extent(words), 3)
+        if (head in _GIVEN or head in _FAMILY) and not phrases.isdisjoint(CUES_BEFORE_ANY_WORD):
+            return _extent(words)
+    return 0
+
+
+def _phrases_before(text: str, start: int) -> set[str]:
+    """The last one to four words before `start`, lower case, as phrases."""
+    words = text[max(0, start - _CUE_CHARS) : start].lower().rstrip(_BETWEEN).split()[-_CUE_WORDS:]
+    return {" ".join(words[-count:]) for count in range(1, len(words) + 1)}
+
+
+def _extent(words: list[str]) -> int:
+    """How many words from the first may belong to one name."""
+    count = 1
+    for index, word in enumerate(words[1:_MOST_WORDS], start=1):
+        if word in PARTICLES:
+            continue
+        if word in NOT_NAMES:
+            break
+        count = index + 1
+    return count
+
+
+def _as_listed(word: str) -> str:
+    """A word of capitals as the lists write it, without a possessive ending."""
+    if word[1:2].islower() and word[-2:] not in ("'s", "\u2019s"):
+        return word
+    plain = word.removesuffix("'s").removesuffix("\u2019s")
+    return plain.title() if plain.isupper() and len(plain) > 2 else plain
+
+
+def _eastern(text: str) -> Iterator[tuple[int, int]]:
+    if not _HAN_OR_HANGUL.search(text):
+        return
+    for match in _EAST_PHRASE.finditer(text):
+        value = match.group(1)
+        width = next((width for width in (2, 1, 3) if value[:width] in _EAST and len(value) > width), 0)
+        if width:
+            yield match.start(1), match.start(1) + min(len(value), width + 2)
+    for title in _TITLE_BEHIND.finditer(text):
+        name = _BEFORE_TITLE.search(text, max(0, title.start() - _EAST_CHARS), title.start())
+        for start in range(name.start(), name.end()) if name else ():
+            if text[start] in _EAST or text[start : start + 2] in _EAST:
+                yield start, title.start()
+                break

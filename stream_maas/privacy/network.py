@@ -1,0 +1,71 @@
+"""How network and machine addresses are told from versions, times and names: IPv4, IPv6, MAC."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Final
+
+IPV4_GATE: Final = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
+IPV6_GATE: Final = r"[0-9A-Fa-f:]:[0-9A-Fa-f]{0,4}:"
+MAC_GATE: Final = (
+    r"[0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"
+)
+
+_IPV4: Final = re.compile(r"(?<![0-9A-Za-z.])(?<![0-9]-)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z]|\.[0-9]|-[0-9])")
+_VERSION: Final = re.compile(
+    r"(?<![^\W\d_])(?:version|versie|versione|versión|versão|ver|build|release|rev|firmware|driver|section|kapitel|chapter|§|v)"
+    r"[.:]? {0,2}\(?$",
+    re.IGNORECASE,
+)
+_VERSION_CHARS: Final = 12
+_IPV6: Final = re.compile(
+    r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?:%[0-9A-Za-z]{1,16})?(?!\.[0-9])"
+)
+_MAC: Final = re.compile(
+    r"(?<![0-9A-Za-z:])(?<![0-9A-Fa-f]-)(?:[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})"
+    r"(?![0-9A-Za-z]|[:\-][0-9A-Fa-f])"
+)
+_NO_MACS: Final = frozenset(("000000000000", "ffffffffffff"))
+
+
+def locate_ipv4(text: str) -> Iterator[tuple[int, int]]:
+    """Four octets, not behind a word for versions."""
+    for match in _IPV4.finditer(text):
+        octets = match.group().split(".")
+        if any(int(octet) > 255 or (len(octet) > 1 and octet[0] == "0") for octet in octets):
+            continue
+        if not _VERSION.search(text, max(0, match.start() - _VERSION_CHARS), match.start()):
+            yield match.span()
+
+
+def locate_ipv6(text: str) -> Iterator[tuple[int, int]]:
+    """What `ipaddress` reads, without what may follow in prose; "::" alone and words around it are code."""
+    for match in _IPV6.finditer(text):
+        start, end = match.span()
+        if match.group().count(":") < 2:
+            continue
+        while end > start and text[end - 1] == ":" and text[end - 2 : end] != "::":
+            end -= 1
+        if end < len(text) and text[end].isascii() and text[end].isalnum():
+            continue
+        value = text[start:end]
+        if len(value) > 2 and any(map(str.isdigit, value)) and _is_ipv6(value):
+            yield start, end
+
+
+def _is_ipv6(value: str) -> bool:
+    try:
+        ipaddress.IPv6Address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def locate_mac(text: str) -> Iterator[tuple[int, int]]:
+    """Six octets with one separator, or three groups of four; neither the empty nor the broadcast address."""
+    for match in _MAC.finditer(text):
+        plain = re.sub("[^0-9a-f]", "", match.group().lower())
+        if plain not in _NO_MACS and (not plain.isdigit() or "." not in match.group()):
+            yield match.span()
