@@ -22,11 +22,11 @@ from stream_maas.privacy.codes import CodeFinder
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import Folded, fold
 from stream_maas.privacy.gate import Engine, compile_gate
-from stream_maas.privacy.numbers import NumberFinder
+from stream_maas.privacy.numbers import KNOWN_RECOGNIZER, NumberFinder
 from stream_maas.privacy.rows import Anchored, Code, Located, Number, Recognizer
 from stream_maas.privacy.runs import FEWEST_DIGITS, RUN_PATTERN
 from stream_maas.privacy.spans import Known, Span, resolve
-from stream_maas.privacy.transform import cut, placeholder
+from stream_maas.privacy.transform import PLACEHOLDER, cut, placeholder
 
 _MOST_ROUNDS: Final = 32
 """Ordinary texts need two. Text made to need more is refused, since every round reads all of it."""
@@ -68,7 +68,7 @@ class Detector:
             [*map(shapes.gate_pattern, words)],
         )
         cues.close()
-        self._number_types = frozenset(row.entity_type for row in recognizers if isinstance(row, Number))
+        self._number_rows = frozenset(row.name for row in recognizers if isinstance(row, Number))
         self.strong_integer = numbers.strong_integer
         self.announced = frozenset(row.name for row in recognizers if _is_announced(row))
         """Names of the recognizers whose finds depend on what stands around them."""
@@ -106,11 +106,39 @@ class Detector:
         candidates = [span for row in self._gate(text) for span in self._finders[row](text, hint, known)]
         for find in self._always:
             candidates += find(text, hint, known)
+        if "]" in text and candidates:
+            candidates = _beside_placeholders(text, candidates)
+        if known and any(span.recognizer == KNOWN_RECOGNIZER for span in candidates):
+            candidates = _without_parts(candidates)
         spans = resolve(candidates)
         for span in spans:
-            if span.entity_type in self._number_types:
+            if span.recognizer in self._number_rows:
                 learn(known, text[span.start : span.end], span.entity_type)
         return spans
+
+
+def _beside_placeholders(text: str, candidates: list[Span]) -> list[Span]:
+    """Those of `candidates` that reach into nothing that stands for an earlier find."""
+    masks = [match.span() for match in PLACEHOLDER.finditer(text)]
+    starts = [start for start, _ in masks]
+
+    def is_free(span: Span) -> bool:
+        at = bisect_right(starts, span.end - 1) - 1
+        return at < 0 or masks[at][1] <= span.start
+
+    return [span for span in candidates if is_free(span)]
+
+
+def _without_parts(candidates: list[Span]) -> list[Span]:
+    """`candidates` without known numbers that are a part of something longer: the prefix of a VAT number goes too."""
+    whole = resolve(span for span in candidates if span.recognizer != KNOWN_RECOGNIZER)
+    starts = [span.start for span in whole]
+
+    def is_part(span: Span) -> bool:
+        at = bisect_right(starts, span.start) - 1
+        return at >= 0 and span.end <= whole[at].end
+
+    return [span for span in candidates if span.recognizer != KNOWN_RECOGNIZER or not is_part(span)]
 
 
 def _is_announced(row: Recognizer) -> bool:

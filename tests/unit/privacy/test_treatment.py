@@ -67,17 +67,17 @@ def test_a_request_that_does_not_repeat_its_data_subject_is_left_alone() -> None
 
 def test_a_value_that_a_rule_names_is_found_in_the_rest_of_the_record() -> None:
     redactor = with_policy("rules: [{at: parameters.customer, treat_as: PERSON}]")
-    texts = ["Mila Farnsworth was here.", "说Mila Farnsworth说", "Mila Farnsworths and [PERSON] and PERSON"]
+    texts = ["Qwil Farnsworthy was here.", "说Qwil Farnsworthy说", "Qwil Farnsworthys and [PERSON] and PERSON"]
     request = replace(
         COMMON,
-        id="Mila Farnsworth",
+        id="Qwil Farnsworthy",
         inputs=(replace(SENTENCE, data=texts),),
-        parameters={"customer": "Mila Farnsworth"},
+        parameters={"customer": "Qwil Farnsworthy"},
     )
     result = redactor.redact_request(request)
     assert result.value.id == "[PERSON]"
     assert result.value.inputs[0].data == [
-        "[PERSON] was here.", "说[PERSON]说", "Mila Farnsworths and [PERSON] and PERSON",
+        "[PERSON] was here.", "说[PERSON]说", "Qwil Farnsworthys and [PERSON] and PERSON",
     ]  # fmt: skip
     assert result.counts == {"PERSON": 4}
     assert result.report.places == {"parameters": {"PERSON": 1}, "inputs": {"PERSON": 2}, "id": {"PERSON": 1}}
@@ -130,8 +130,8 @@ def test_a_rule_on_trial_is_counted_and_the_next_one_decides() -> None:
     assert result.value == "*@*.*** and *@*.***"
     assert result.report.shadow == {"EMAIL": 2}
     redactor = with_policy("rules: [{at: parameters.customer, treat_as: PERSON, shadow: true}]")
-    result_of_request = redactor.redact_request(replace(COMMON, parameters={"customer": "Mila"}))
-    assert result_of_request.value.parameters == {"customer": "Mila"}
+    result_of_request = redactor.redact_request(replace(COMMON, parameters={"customer": "Qwil"}))
+    assert result_of_request.value.parameters == {"customer": "Qwil"}
     assert (result_of_request.counts, result_of_request.report.shadow) == ({}, {"PERSON": 1})
 
 
@@ -265,7 +265,9 @@ def test_chunks_find_what_the_whole_would() -> None:
             pieces.append(piece)
             size += len(piece) + 1
         text = " ".join(pieces)
-        in_chunks = find_in_chunks(DETECTOR, text, None, {})
+        known: dict[str, str] = {}
+        find_in_chunks(DETECTOR, text, None, known)  # as the redactor does: another pass with the numbers of this one
+        in_chunks = find_in_chunks(DETECTOR, text, None, known)
         # Neighbours may be told apart in another way, and a number known from the stretch before is cut without its
         # bracket; but no letter or digit of a find stays.
         covered = {at for span in in_chunks for at in range(span.start, span.end)}
