@@ -13,7 +13,7 @@ setup: .venv/.installed ## make a virtual environment with everything (again onl
 .venv/.installed: pyproject.toml
 	@echo "Installing into .venv (about a minute) ..."
 	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q --upgrade pip
-	$(BIN)/python -m pip install -q -e '.[embedded,text,otel,train,bench]' --group dev && touch $@
+	$(BIN)/python -m pip install -q -e '.[all]' --group dev && touch $@
 
 demo: setup ## real sentences through an embedded broker: redacted, classified, audited
 	$(BIN)/stream-maas demo
