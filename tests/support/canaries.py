@@ -11,21 +11,27 @@ import base64
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
 import orjson
+import re2
 
-from stream_maas.privacy.canaries import CANARIES
+from stream_maas.privacy.canaries import ANNOUNCED, CANARIES
 from stream_maas.privacy.fold import fold
 
 SUBJECT = "subject-quillfeather-7781"
 """A data subject that looks like nothing that a recognizer knows."""
 _SEPARATORS = r"[ ./()_\-]{0,3}"
+_FEWEST_CHARS = 8
+"""Shorter values, such as a postcode, stand in other values by chance."""
 _FEWEST_DIGITS = 9
 """Fewer digits stand in coordinates and durations by chance."""
 PLAIN = [(kind, value) for kind, values in CANARIES.items() for value in values]
+FIRST = [(kind, values[0]) for kind, values in CANARIES.items()]
+SUBJECTS = [("DATA_SUBJECT", SUBJECT)]
 
 
 def text_of(value: str) -> str:
@@ -76,14 +82,18 @@ def tensor(*texts: str) -> dict[str, Any]:
 
 
 def requests() -> Iterator[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]:
-    """(key, value, headers): every value in every field of every kind of request."""
+    """(key, value, headers): a value of every type in every field of every kind of request, and the other values and
+    those that need a word before them in the fields that are searched as text."""
     model = {"model_name": "sentiment-lite"}
-    for (_, plain), make in itertools.product([*PLAIN, ("DATA_SUBJECT", SUBJECT)], PLACES.values()):
+    for (_, plain), make in itertools.product([*FIRST, *SUBJECTS], PLACES.values()):
         document = make(plain)
         if plain == SUBJECT:
             document["parameters"] = {**document.get("parameters", {}), "data_subject": SUBJECT}
         yield plain.encode(), orjson.dumps(model | document), []
-    for _, plain in PLAIN:
+    texts = [plain for _, plain in PLAIN if (_, plain) not in FIRST] + [around.format(v) for around, v in announced()]
+    for text, place in itertools.product(texts, ("text", "JSON in the text", "base64", "parameter", "unknown member")):
+        yield text.encode(), orjson.dumps(model | PLACES[place](text)), []
+    for _, plain in FIRST:
         yield from _odd(plain, orjson.dumps(model | PLACES["text"](plain)))
 
 
@@ -101,31 +111,69 @@ def _odd(plain: str, good: bytes) -> Iterator[tuple[bytes | None, bytes | None, 
     yield None, orjson.dumps({"inputs": [tensor("Nice.")]}), [("ce_model", raw), ("ce_modelversion", raw)]
 
 
-def traces(content: str) -> list[str]:
-    """Which planted values are in `content`, as "TYPE (form)"; the values themselves are not repeated."""
-    readings = {content, _unescaped(content)}
-    readings |= {fold(reading).text for reading in readings}
-    found = []
-    for kind, plain in [*PLAIN, ("DATA_SUBJECT", SUBJECT)]:
-        for form, pattern in _forms(plain):
-            if any(re.search(pattern, reading) for reading in readings):
-                found.append(f"{kind} ({form})")
+def announced() -> list[tuple[str, str]]:
+    """(text around, value) of the canaries that only a word before them gives away."""
+    return list(ANNOUNCED.values())
+
+
+def traces(contents: Iterable[str]) -> list[str]:
+    """Which planted values are in `contents`, as "TYPE (form)"; the values themselves are not repeated.
+
+    One linear pass of RE2 over everything; only what it points at is looked at more closely.
+    """
+    text = "\n".join(contents)
+    unescaped = _unescaped(text)
+    readings = [text, unescaped, fold(text).text, fold(unescaped).text]
+    return sorted({
+        f"{kind} ({form})"
+        for reading in dict.fromkeys(readings)
+        for search in _searches()
+        for match in search.finditer(reading)
+        for kind, form in _meanings(match[0])
+    })  # fmt: skip
+
+
+@cache
+def _literals() -> dict[str, tuple[str, str]]:
+    """Form -> (type, name of the form)."""
+    found = {}
+    for kind, plain in [*PLAIN, *SUBJECTS, *((kind, value) for kind, (_, value) in ANNOUNCED.items())]:
+        if len(plain) >= _FEWEST_CHARS:
+            found |= {literal: (kind, form) for form, literal in _forms(plain)}
     return found
+
+
+@cache
+def _numbers() -> dict[str, str]:
+    """Digits -> type, of the values that are numbers."""
+    numbers = {re.sub("[^0-9]", "", plain): kind for kind, plain in PLAIN if not re.search("[A-Za-z@]", plain)}
+    return {digits: kind for digits, kind in numbers.items() if len(digits) >= _FEWEST_DIGITS}
+
+
+@cache
+def _searches() -> list[Any]:
+    options = re2.Options()
+    options.max_mem = 1 << 28
+    literals = "|".join(re2.escape(literal) for literal in sorted(_literals(), key=len, reverse=True))
+    return [re2.compile(literals, options), re2.compile(rf"[0-9](?:{_SEPARATORS}[0-9]){{{_FEWEST_DIGITS - 1},30}}", options)]
+
+
+def _meanings(found: str) -> Iterator[tuple[str, str]]:
+    if found in _literals():
+        yield _literals()[found]
+    elif (digits := re.sub("[^0-9]", "", found)) in _numbers():
+        yield _numbers()[digits], "digits"
 
 
 def _forms(plain: str) -> Iterator[tuple[str, str]]:
     raw = plain.encode()
-    yield "as it is", re.escape(plain)
-    yield "percent-encoded", re.escape(quote(plain, safe=""))
+    yield "as it is", plain
+    yield "percent-encoded", quote(plain, safe="")
     yield "hex", raw.hex()
     for shift in range(3):
-        encoded = base64.b64encode(b"\0" * shift + raw).decode()[4 * (shift > 0) : -4]
-        yield "base64", re.escape(encoded)
+        yield "base64", base64.b64encode(b"\0" * shift + raw).decode()[4 * (shift > 0) : -4]
     for name in ("md5", "sha1", "sha256", "blake2b"):
         yield name, hashlib.new(name, raw, usedforsecurity=False).hexdigest()[:32]
-    digits = re.sub("[^0-9]", "", plain)
-    if len(digits) >= _FEWEST_DIGITS:
-        yield "digits", f"(?<![0-9]){_SEPARATORS.join(digits)}(?![0-9])"
 
 
 def _unescaped(content: str) -> str:
