@@ -24,8 +24,8 @@ from stream_maas.privacy.hints import hint_for
 from stream_maas.privacy.runs import FEWEST_DIGITS
 from stream_maas.privacy.treatment import FIELD_NAME, PATH_RULE, Treatment
 
-SMALLEST_PERSONAL_INTEGER: Final = 10**10
-"""No number with fewer than 11 digits is personal by itself."""
+SMALLEST_PERSONAL_INTEGER: Final = 10**9
+"""No number with fewer than 10 digits is personal by itself."""
 _SMALLEST_KNOWN_INTEGER: Final = 10 ** (FEWEST_DIGITS - 1)
 """No number below can be one that was found elsewhere in the record."""
 _LARGEST_INTEGER: Final = 10**19

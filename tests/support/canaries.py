@@ -155,7 +155,10 @@ def _searches() -> list[Any]:
     options = re2.Options()
     options.max_mem = 1 << 28
     literals = "|".join(re2.escape(literal) for literal in sorted(_literals(), key=len, reverse=True))
-    return [re2.compile(literals, options), re2.compile(rf"[0-9](?:{_SEPARATORS}[0-9]){{{_FEWEST_DIGITS - 1},30}}", options)]
+    return [
+        re2.compile(literals, options),
+        re2.compile(rf"[0-9](?:{_SEPARATORS}[0-9]){{{_FEWEST_DIGITS - 1},30}}", options),
+    ]
 
 
 def _meanings(found: str) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,7 @@ DETECTOR = Detector(RECOGNIZERS, "re2")
 SENTENCE = Tensor("text", "BYTES", (1,), ["The parcel was late."])
 COMMON = Request("r-1", "body", (SENTENCE,), model_name="sentiment-lite")
 CANARY = "canary@example.com"
+NUMBERS = [(kind, value) for kind, value in VALUES if value.isdigit() and not value.startswith("0")]
 
 
 def with_policy(text: str) -> Redactor:
@@ -102,6 +103,11 @@ def test_rules_for_paths() -> None:
     assert json.loads(redactor.redact_document(document).value["inputs"][0]["data"][0]) == {  # type: ignore[index]
         "customer": {"no": "[CUSTOMER]", "x": ["[CUSTOMER]", None]}, "from": "[EMAIL]", "to": "[EMAIL]",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "value"), NUMBERS)
+def test_a_number_is_as_personal_as_its_digits(kind: str, value: str) -> None:
+    assert REDACTOR.redact_document(int(value)).value == f"[{kind}]"
 
 
 # The report
