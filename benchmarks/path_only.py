@@ -27,7 +27,7 @@ class PathOnlyAgent(LaneAgent):
     results: Iterator[Outgoing]
     audits: Iterator[Unlinked]
 
-    def _serve(self, chunks: Sequence[Chunk]) -> None:
+    async def _serve(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
             for record in chunk.records:
                 wire.decode_request(record)
