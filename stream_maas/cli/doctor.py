@@ -192,6 +192,8 @@ async def _clocks(settings: Settings) -> list[Finding]:
             aclosing(read(settings.kafka, topic, last=_CLOCK_EVENTS, until_end=True)) as events,
         ):
             async for record in events:
+                if not wire.is_decision(record.value or b""):
+                    continue  # the service's own events tell nothing of producers
                 event = wire.decode_audit(record.value or b"")
                 newest_us = max(newest_us, event.time_us)
                 ahead_ms.append(event.decision.timestamp_ms - event.time_us / 1000)
