@@ -50,8 +50,9 @@ def _re2_gate(parts: Sequence[Sequence[str]]) -> Gate:
 
     def gate(text: str) -> Sequence[int]:
         found: list[int] = []
+        encoded = text.encode("utf-8", "replace")
         for match, offset in matchers:
-            matched = match(text)
+            matched = match(encoded)
             if matched:
                 found += matched if not offset else [index + offset for index in matched]
         return found

@@ -11,6 +11,7 @@ import unicodedata
 from typing import Final
 
 from stream_maas.privacy.field_names import ALIASES as ALIASES
+from stream_maas.privacy.layouts import trie_pattern
 from stream_maas.privacy.transform import TOKEN
 
 _TYPE_OF: Final = {alias: entity_type for entity_type, aliases in ALIASES.items() for alias in aliases}
@@ -30,11 +31,11 @@ _SHORT_CHARS: Final = 3
 """So few letters stand in many words by chance: they count only as a word of their own."""
 _SHORT: Final = [alias for alias in _TYPE_OF if alias.isascii() and len(alias) <= _SHORT_CHARS]
 _SHORT_WORD: Final = re.compile(
-    rf"(?<![A-Za-z])(?:{'|'.join(_SHORT)})(?![a-rt-z])"
-    rf"|(?:{'|'.join(alias.title() for alias in _SHORT)}|{'|'.join(alias.upper() for alias in _SHORT)})(?![a-rt-z])"
+    rf"(?<![A-Za-z])(?:{trie_pattern(_SHORT)})(?![a-rt-z])"
+    rf"|(?:{trie_pattern([form for alias in _SHORT for form in (alias.title(), alias.upper())])})(?![a-rt-z])"
 )
 _STEMS: Final = re.compile(
-    "|".join(sorted({alias[:6] for alias in _TYPE_OF if alias.isascii() and len(alias) > _SHORT_CHARS}))
+    trie_pattern(sorted({alias[:6] for alias in _TYPE_OF if alias.isascii() and len(alias) > _SHORT_CHARS}))
 )
 """Cheap refusal: a name that holds the start of no alias is no hint."""
 

@@ -43,10 +43,13 @@ _CAPITAL: Final = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0386-\u03ab\u0400-\u042f"
 _SMALL: Final = "a-z\u00df-\u00f6\u00f8-\u024f\u0390-\u03ce\u0430-\u045f"
 _CAPITALS_AND_MORE: Final = f"{_CAPITAL}\u0100-\u017f\u1e00-\u1eff"
 _LETTER: Final = f"{_CAPITALS_AND_MORE}{_SMALL}"
-_NAME: Final = rf"[{_CAPITALS_AND_MORE}](?:[{_LETTER}]+(?:['\u2019\-][{_LETTER}]+)*|['\u2019][{_CAPITAL}][{_LETTER}]+)"
+_REST_OF_NAME: Final = rf"(?:[{_LETTER}]+(?:['\u2019\-][{_LETTER}]+)*|['\u2019][{_CAPITAL}][{_LETTER}]+)"
+_NAME: Final = f"[{_CAPITALS_AND_MORE}]{_REST_OF_NAME}"
 _PARTICLES: Final = "|".join(sorted(PARTICLES, key=len, reverse=True))
 _RUN: Final = re.compile(
-    rf"(?<![{_LETTER}0-9_@/\\.&#\-])({_NAME}(?:(?: (?:{_PARTICLES})){{0,2}} (?:{_NAME}|[{_CAPITAL}]\.?))"
+    # The look behind comes second: a pattern that begins with a class is searched for at the speed of memory.
+    rf"([{_CAPITALS_AND_MORE}](?<![{_LETTER}0-9_@/\\.&#\-].){_REST_OF_NAME}"
+    rf"(?:(?: (?:{_PARTICLES})){{0,2}} (?:{_NAME}|[{_CAPITAL}]\.?))"
     rf"{{0,4}})(?![{_LETTER}0-9_@])"
 )
 _CUE_ENDS: Final = frozenset(phrase.rpartition(" ")[2].rstrip(",:") for phrase in CUES | CUES_BEFORE_ANY_WORD)

@@ -58,7 +58,7 @@ class _Rules(NamedTuple):
 class _Words:
     """What announces something to a run: read once, and only if some row asks."""
 
-    __slots__ = ("_after", "_before", "_cues", "_run", "ends")
+    __slots__ = ("_after", "_before", "_cues", "_run", "ends", "may_follow")
 
     def __init__(self, cues: CueIndex, run: Run, ends: dict[str, int]) -> None:
         self._cues = cues
@@ -67,6 +67,8 @@ class _Words:
         """Entity type -> end of its last find, which announces the next item of a list."""
         self._before: frozenset[Key] | None = None
         self._after: frozenset[Key] | None = None
+        self.may_follow = run.text[run.end : run.end + 1] == "(" or run.text[run.end : run.end + 2] == " ("
+        """A cue in brackets may stand behind the run."""
 
     def rules(self, rules: _Rules, first: int, last: int) -> list[_Rule]:
         """Those of `rules` that need no cue, or have one, for groups `first` to `last`.
@@ -79,7 +81,7 @@ class _Words:
             if self._before is None:
                 self._before = self._cues.before(run.text, run.start)
             keys = self._before
-        if last + 1 == len(run.bounds):
+        if self.may_follow and last + 1 == len(run.bounds):
             if self._after is None:
                 self._after = self._cues.after(run.text, run.end)
             keys |= self._after
@@ -140,23 +142,12 @@ class NumberFinder:
             words = _Words(self._cues, run, ends)
             taken: list[Window] = []
             for first, shape, rules in self._groupings(run):
-                last = first + groups_in(shape) - 1
                 possible = rules.unannounced
-                if rules.announced:
-                    # What overlaps a find is not worth a search for a cue: if the find does not stand after all, the
-                    # next round reads the rest.
-                    covered = any(first <= other.last and other.first <= last for other in taken[-_RECENT:])
-                    if not covered:
-                        possible = words.rules(rules, first, last)
-                    if hint:
-                        hinted = [rule for rule in rules.announced if rule.row.entity_type == hint]
-                        possible = (
-                            sorted([*possible, *(rule for rule in hinted if rule not in possible)], key=_score)
-                            if hinted
-                            else possible
-                        )
+                if rules.announced and (first == 0 or ends or hint or words.may_follow):
+                    possible = self._possible(first, shape, rules, words, taken, hint)
                 if not possible:
                     continue
+                last = first + groups_in(shape) - 1
                 digits = run.digits(first, last)
                 fitting = [rule for rule in possible if rule.has_form(digits)]
                 if not fitting:
@@ -169,6 +160,23 @@ class NumberFinder:
                     yield Span(window.start, window.end, row.entity_type, row.name, row.score)
             if known:
                 yield from _known_windows(run, known)
+
+    def _possible(
+        self, first: int, shape: bytes, rules: _Rules, words: _Words, taken: list[Window], hint: str | None
+    ) -> list[_Rule]:
+        """Those of `rules` that need no cue, or have one, or the field's name instead.
+
+        What overlaps a find is not worth a search for a cue: if the find does not stand after all, the next round reads
+        the rest.
+        """
+        last = first + groups_in(shape) - 1
+        possible = rules.unannounced
+        if not any(first <= other.last and other.first <= last for other in taken[-_RECENT:]):
+            possible = words.rules(rules, first, last)
+        if hint:
+            hinted = [rule for rule in rules.announced if rule.row.entity_type == hint and rule not in possible]
+            possible = sorted([*possible, *hinted], key=_score) if hinted else possible
+        return possible
 
     def strong_integer(self, digits: str) -> str | None:
         """The entity type that bare `digits` verify as, by checksum; None if no strong row accepts them."""
