@@ -24,7 +24,7 @@ from stream_maas.privacy.fold import fold
 from stream_maas.privacy.keys import PseudonymKey
 from stream_maas.privacy.operators import Writing
 from stream_maas.privacy.plan import Plan, State
-from stream_maas.privacy.runs import FEWEST_DIGITS
+from stream_maas.privacy.runs import FEWEST_DIGITS, RUN
 from stream_maas.privacy.spans import Known, Span, resolve
 from stream_maas.privacy.transform import PLACEHOLDER, TOKEN, before, substitute, view
 from stream_maas.records import RedactionReport
@@ -77,6 +77,7 @@ class Treatment:
 
     __slots__ = (
         "counts", "engine", "folded", "kept", "known", "listener", "nowhere", "operators", "place", "places", "shadow",
+        "is_settled",
         "state", "subject", "unsettled", "values", "writing",
     )  # fmt: skip
 
@@ -98,6 +99,8 @@ class Treatment:
         self.kept = 0
         self.folded = False
         self.unsettled = False
+        self.is_settled = False
+        """The last pass left nothing that its operators may be asked about again: only what it learned is new."""
         self.listener: Callable[[Find], None] | None = None
         """Told of every find, for `explain`."""
 
@@ -108,6 +111,7 @@ class Treatment:
     def start_again(self) -> None:
         """Begin another pass over what the last one left."""
         self.kept = 0
+        self.is_settled = not self.unsettled
         self.unsettled = False
 
     def report(self, ruleset: str, engine: str) -> RedactionReport:
@@ -129,7 +133,9 @@ class Treatment:
         """`text` with its finds treated; the same object if nothing changed."""
         shown, edits = view(text)
         detector = self.engine.detector
-        if len(shown) <= CHUNK_CHARS:
+        if self.is_settled and not RUN.search(fold(shown).text):
+            spans = []  # what was learned meanwhile is numbers, and values that are looked for below
+        elif len(shown) <= CHUNK_CHARS:
             spans = detector.find(shown, hint=hint, known=self.known)
         else:
             spans = find_in_chunks(detector, shown, hint, self.known)
