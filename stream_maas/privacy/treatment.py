@@ -76,9 +76,23 @@ class Treatment:
     """State of one record. Not for several records, not for several threads."""
 
     __slots__ = (
-        "counts", "engine", "folded", "kept", "known", "listener", "nowhere", "operators", "place", "places", "shadow",
+        "counts",
+        "engine",
+        "folded",
         "is_settled",
-        "state", "subject", "unsettled", "values", "writing",
+        "kept",
+        "known",
+        "listener",
+        "nowhere",
+        "operators",
+        "place",
+        "places",
+        "shadow",
+        "state",
+        "subject",
+        "unsettled",
+        "values",
+        "writing",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, engine: Engine, key: Callable[[], PseudonymKey]) -> None:
