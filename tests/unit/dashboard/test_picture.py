@@ -59,7 +59,8 @@ def test_sums_and_quantiles_are_those_of_the_events(rows: Any) -> None:
     totals_us = [max(total, 1) for _, total, _, _ in rows]
     for quantile, name in zip(QUANTILES, ("p50", "p90", "p99"), strict=True):
         exact_ms = np.quantile(totals_us, quantile, method="lower") / 1000
-        assert summary[name] == pytest.approx(exact_ms, rel=0.0101, abs=0.0006)
+        # 1 % of the histogram and half a microsecond of rounding, added.
+        assert summary[name] == pytest.approx(exact_ms, abs=0.0101 * exact_ms + 0.0006)
     lanes = [picture.summary(view, START_MS / 1000 + 60)["requests"] for view in picture.views if "lane:" in view]
     assert sum(lanes) == len(rows)
 
