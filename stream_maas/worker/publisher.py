@@ -353,6 +353,9 @@ class Publisher:
             self._give_way(error)
             return
         await self._close_producer()
+        if self._failures > 1:
+            # Whoever fenced us repeats its InitProducerId until it finds no transaction of ours open: let it.
+            await asyncio.sleep(min(MAX_BACKOFF_S, 0.05 * 2**self._failures))
         for attempt in itertools.count():
             try:
                 # First of all: a new producer would fence the one that rightly has our name.
