@@ -148,7 +148,8 @@ def preparing(
                 try:
                     step(item, moment, clock, service)
                 except RequestError as error:
-                    item.error = error
+                    # A traceback would keep everything that was in sight of whoever raised it.
+                    item.error = error.with_traceback(None)
         stages_us[name] = (clock() - step_ns) // 1000
         yield None
     by_model: dict[int, tuple[Model, list[Item]]] = {}
@@ -321,7 +322,6 @@ def _batch(model: Model, members: Sequence[Item]) -> list[Batch]:
         batch_id = f"{wire.coordinates_id(first.topic, first.partition, first.offset)}/{number}"
         for index, item in enumerate(chosen):
             item.batch = BatchPosition(batch_id, len(chosen), index)
-            item.call = batch
         batches.append(batch)
     return batches
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -97,8 +97,9 @@ class LaneAgent:
             if batch.model.tiny:
                 pipeline.infer(batch, clock)
                 await asyncio.sleep(0)
+        answering = {item: task for batch, task in running.items() for item in batch.items}
         for chunk, part in zip(chunks, plan.split([len(chunk.records) for chunk in chunks]), strict=True):
-            needed = [running[batch] for batch in part.calls() if batch in running] if running else []
+            needed = {answering[item] for item in part.items if item in answering} if running else None
             previous = self._tails.get(chunk.tp)
             if not needed and previous is None:
                 self._publish(chunk, part, service)
@@ -113,7 +114,7 @@ class LaneAgent:
         chunk: Chunk,
         part: pipeline.Plan,
         service: pipeline.Service,
-        needed: Sequence[asyncio.Task[None]],
+        needed: Collection[asyncio.Task[None]] | None,
         previous: asyncio.Task[None] | None,
     ) -> None:
         """After the model calls that the chunk needs and after the chunk before it in its partition."""
