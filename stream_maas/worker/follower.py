@@ -36,6 +36,7 @@ from stream_maas.worker import logs
 from stream_maas.worker.follower_metrics import FollowerMetrics
 from stream_maas.worker.health import Health
 from stream_maas.worker.kip447 import FencedInstanceError, FencedProducer, GroupMetadata
+from stream_maas.worker.producers import MAX_FAILURES, backoff_s, close_producer
 from stream_maas.worker.shell import Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.transport import Chunk
 from stream_maas.worker.web import ProbeServer
@@ -43,10 +44,6 @@ from stream_maas.worker.web import ProbeServer
 log = structlog.get_logger()
 
 TICK_S = 0.25
-MAX_FAILURES = 8
-"""Failures in a row without one commit between them; then the process ends and the orchestrator decides."""
-MAX_BACKOFF_S = 5.0
-PRODUCER_STOP_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +218,10 @@ class Follower:
                     return starts
             if self._shell.stopping.is_set():
                 return {}
-            backoff_s = min(MAX_BACKOFF_S, 0.1 * 2**attempt)
+            wait_s = backoff_s(attempt)
             attempt += 1
-            log.warning("the state cannot be read, trying again", reason=reason, retry_in_s=backoff_s)
-            await asyncio.sleep(backoff_s)
+            log.warning("the state cannot be read, trying again", reason=reason, retry_in_s=wait_s)
+            await asyncio.sleep(wait_s)
 
     async def _read(self, stream: Any) -> None:
         """The Faust agent body: one event per chunk. It never raises, Faust would acknowledge and lose the chunk."""
@@ -355,24 +352,13 @@ class Follower:
         if isinstance(error, FencedInstanceError) or self._failures > MAX_FAILURES:
             self._shell.fail(f"writing failed for good: {type(error).__name__}")
             return
-        await asyncio.sleep(min(MAX_BACKOFF_S, 0.05 * 2**self._failures))
+        await asyncio.sleep(backoff_s(self._failures - 1))
         self._shell.consumer().start_over()
 
     async def _close_producer(self) -> None:
-        """Never waits for deliveries: what was not committed is repeated."""
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        sender_task = producer._sender.sender_task
-        # `producer.stop()` would flush first, and a flush to a broker that is away never ends.
-        producer._closed = True
-        if sender_task is not None:
-            sender_task.cancel()
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(PRODUCER_STOP_S):
-                await producer.client.close()
-                if sender_task is not None:
-                    await asyncio.wait([sender_task])
+        if producer is not None:
+            await close_producer(producer)
 
     # End ----------------------------------------------------------------------------------------------------------
 

@@ -419,13 +419,9 @@ def fence_heartbeats(consumer: AIOKafkaConsumer, on_fenced: Callable[[FencedInst
     async def send_static(request: Any) -> Any:
         if not isinstance(request, HeartbeatRequest) or coordinator._group_instance_id is None:
             return await send(request)
-        response = await send(
-            StaticHeartbeatRequest(
-                coordinator.group_id, coordinator.generation, coordinator.member_id, coordinator._group_instance_id
-            )
-        )
-        if response.error_code == FENCED_INSTANCE_ID:
-            on_fenced(FencedInstanceError("group.instance.id is used by another member"))
+        response, fenced = await _static_heartbeat(coordinator, send)
+        if fenced is not None:
+            on_fenced(fenced)
         return response
 
     coordinator._send_req = send_static
@@ -440,13 +436,21 @@ async def check_instance(consumer: AIOKafkaConsumer) -> None:
     coordinator = consumer._coordinator
     if coordinator._group_instance_id is None or coordinator.generation < 0:
         return
-    response = await coordinator._send_req(
+    _, fenced = await _static_heartbeat(coordinator, coordinator._send_req)
+    if fenced is not None:
+        raise fenced
+
+
+async def _static_heartbeat(coordinator: Any, send: Any) -> tuple[Any, FencedInstanceError | None]:
+    """The response, and the error if the group knows another member by our name."""
+    response = await send(
         StaticHeartbeatRequest(
             coordinator.group_id, coordinator.generation, coordinator.member_id, coordinator._group_instance_id
         )
     )
-    if response.error_code == FENCED_INSTANCE_ID:
-        raise FencedInstanceError("group.instance.id is used by another member")
+    if response.error_code != FENCED_INSTANCE_ID:
+        return response, None
+    return response, FencedInstanceError("group.instance.id is used by another member")
 
 
 async def _fetch_stable_offsets(coordinator: Any, partitions: Any) -> dict[TopicPartition, OffsetAndMetadata]:

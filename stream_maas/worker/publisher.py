@@ -32,17 +32,11 @@ from stream_maas.errors import BrokerError
 from stream_maas.records import Answered, Outgoing
 from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.kip447 import FencedInstanceError, GroupMetadata, StaleGenerationError
+from stream_maas.worker.producers import MAX_FAILURES, backoff_s, close_producer, read_error
 from stream_maas.worker.transport import Chunk
 
 log = structlog.get_logger()
 
-MAX_FAILURES = 8
-"""Failed intervals in a row, without one commit between them. A broker that restarts or moves a coordinator causes
-one or two; a worker that is fenced again and again has a twin and must give way. A broker that is away is waited
-for without end and counts once."""
-
-MAX_BACKOFF_S = 5.0
-PRODUCER_STOP_S = 3.0
 BATCH_BYTES = 1 << 20
 """Room of one produce batch; larger batches mean fewer requests, and Kafka's default record limit is about this."""
 
@@ -194,10 +188,8 @@ class Publisher:
                 return
             alone = self._open is None
             try:
-                if self._open is None:
-                    await self._begin()
-                    self._open = Interval(time.monotonic())
-                self._open.deliveries += await self._send_rows(rows)
+                interval = await self._opened()
+                interval.deliveries += await self._send_rows(rows)
             except Exception as error:  # noqa: BLE001 - rule 5
                 await self._recover(error)
                 return
@@ -235,15 +227,19 @@ class Publisher:
             return True
         self._expecting = False
         try:
-            if self._open is None:
-                await self._begin()
-                self._open = Interval(time.monotonic())
             # Opening may take a while, and what arrived meanwhile joins as well.
-            await self._fill(self._open)
+            await self._fill(await self._opened())
         except Exception as error:  # noqa: BLE001 - rule 5: one way back for all failures
             await self._recover(error)
             return False
         return True
+
+    async def _opened(self) -> Interval:
+        """The open interval; a new one when there is none."""
+        if self._open is None:
+            await self._begin()
+            self._open = Interval(time.monotonic())
+        return self._open
 
     async def _fill(self, interval: Interval) -> None:
         chunks = self._take_current()
@@ -355,7 +351,7 @@ class Publisher:
         await self._close_producer()
         if self._failures > 1:
             # Whoever fenced us repeats its InitProducerId until it finds no transaction of ours open: let it.
-            await asyncio.sleep(min(MAX_BACKOFF_S, 0.05 * 2**self._failures))
+            await asyncio.sleep(backoff_s(self._failures - 1))
         for attempt in itertools.count():
             try:
                 # First of all: a new producer would fence the one that rightly has our name.
@@ -368,9 +364,9 @@ class Publisher:
                 self._give_way(fenced)
                 return
             except Exception as again:  # noqa: BLE001 - the broker is away: wait for it, un-acknowledged
-                backoff_s = min(MAX_BACKOFF_S, 0.1 * 2**attempt)
-                log.warning("recovery waits for the broker", reason=type(again).__name__, retry_in_s=backoff_s)
-                await asyncio.sleep(backoff_s)
+                wait_s = backoff_s(attempt)
+                log.warning("recovery waits for the broker", reason=type(again).__name__, retry_in_s=wait_s)
+                await asyncio.sleep(wait_s)
             else:
                 return
             if self._stopping:
@@ -388,24 +384,9 @@ class Publisher:
         self._waiting.clear()
 
     async def _close_producer(self) -> None:
-        """Never waits for deliveries: what was not committed is repeated from the committed offsets."""
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        sender_task = producer._sender.sender_task
-        # `producer.stop()` would flush first, and a flush to a broker that is away never ends.
-        producer._closed = True
-        if producer._txn_manager is not None and (waiter := producer._txn_manager.wait_for_transaction_end()):
-            waiter.add_done_callback(read_error)
-        if sender_task is not None:
-            sender_task.cancel()
-        try:
-            async with asyncio.timeout(PRODUCER_STOP_S):
-                await producer.client.close()
-                if sender_task is not None:
-                    await asyncio.wait([sender_task])
-        except Exception as error:  # noqa: BLE001 - it is being thrown away
-            log.debug("old producer did not stop cleanly", reason=type(error).__name__)
+        if producer is not None:
+            await close_producer(producer)
 
     def _is_aborted(self) -> bool:
         """Whether nothing of what failed just now can be in the log for readers of committed records."""
@@ -419,9 +400,3 @@ class Publisher:
 
     async def _commit(self, interval: Interval) -> None:
         raise NotImplementedError
-
-
-def read_error(future: asyncio.Future[Any]) -> None:
-    """A future that failed together with its interval is never awaited; asyncio would complain at exit."""
-    if not future.cancelled():
-        future.exception()
