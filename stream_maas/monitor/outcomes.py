@@ -14,8 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-DECISION_TYPE = "org.stream-maas.audit.decision"
-"""How `type` of every event about a request begins; the versions and outcomes behind it share the members below."""
+from stream_maas.wire.headers import DECISION_PREFIX
 
 CLIENT_FAULTS = frozenset({"undecodable", "invalid_input", "unknown_model", "unknown_tenant", "too_large", "quota"})
 """Rejections that the caller caused: they use up no error budget, and have rules of their own. Every other code,
@@ -157,7 +156,7 @@ def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
             if not _is_other_event(record.value or b""):
                 unreadable.append(record.offset)
             continue
-        if not event.type.startswith(DECISION_TYPE):
+        if not event.type.startswith(DECISION_PREFIX):
             continue
         data = event.data
         request, timings, model, caller = data.request, data.timings_us, data.model, data.caller
@@ -202,6 +201,6 @@ def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
 def _is_other_event(value: bytes) -> bool:
     """Whether it is an event of another type (a session's heartbeat, a model that was loaded)."""
     try:
-        return not _KINDS.decode(value).type.startswith(DECISION_TYPE)
+        return not _KINDS.decode(value).type.startswith(DECISION_PREFIX)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False

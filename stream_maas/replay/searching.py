@@ -12,7 +12,7 @@ import orjson
 from stream_maas.records import KafkaRecord
 from stream_maas.replay.audit_log import Found, Logs, find_event, offsets_at
 from stream_maas.replay.reading import read_chunks
-from stream_maas.wire.audit_link import SERVICE_PREFIX
+from stream_maas.wire.headers import AUDIT_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Question:
 
 
 def _is_kind(kind: str, asked: str) -> bool:
-    short = kind.removeprefix(SERVICE_PREFIX)
+    short = kind.removeprefix(AUDIT_PREFIX)
     return asked in (kind, short) or short.startswith(f"{asked}.")
 
 

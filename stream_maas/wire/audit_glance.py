@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-_DECISIONS = "org.stream-maas.audit.decision"
+from stream_maas.wire.headers import DECISION_PREFIX
+
 """How the types of all events begin that are about one request, whichever version wrote them."""
 
 
@@ -63,6 +64,6 @@ def glance_audit(value: bytes | None) -> AuditGlance | None:
     """The decision in an audit record's value; None for other types of events and for what is no event at all."""
     try:
         event = _EVENT.decode(value or b"")
-        return _GLANCE.decode(event.data) if event.type.startswith(_DECISIONS) else None
+        return _GLANCE.decode(event.data) if event.type.startswith(DECISION_PREFIX) else None
     except (msgspec.DecodeError, RecursionError, ValueError):
         return None

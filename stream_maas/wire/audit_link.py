@@ -9,12 +9,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-SERVICE_PREFIX = "org.stream-maas.audit."
-DECISION_PREFIX = f"{SERVICE_PREFIX}decision."
-SESSION_START = f"{SERVICE_PREFIX}session.start.v1"
-SESSION_HEARTBEAT = f"{SERVICE_PREFIX}session.heartbeat.v1"
-SESSION_END = f"{SERVICE_PREFIX}session.end.v1"
-PRUNED = f"{SERVICE_PREFIX}pruned.v1"
+from stream_maas.wire.headers import AUDIT_PREFIX, DECISION_PREFIX
+
+SESSION_START = f"{AUDIT_PREFIX}session.start.v1"
+SESSION_HEARTBEAT = f"{AUDIT_PREFIX}session.heartbeat.v1"
+SESSION_END = f"{AUDIT_PREFIX}session.end.v1"
+PRUNED = f"{AUDIT_PREFIX}pruned.v1"
 
 
 class SessionLink(Struct):

@@ -17,9 +17,11 @@ REQUEST_TYPE = "org.stream-maas.request.v1"
 PREDICTION_TYPE = "org.stream-maas.prediction.v1"
 REJECTION_TYPE = "org.stream-maas.rejection.v1"
 AUDIT_PREFIX = "org.stream-maas.audit."
-AUDIT_TYPE = AUDIT_PREFIX + "decision.v2"
-DENIED_TYPE = AUDIT_PREFIX + "decision.denied.v2"
-FAILED_TYPE = AUDIT_PREFIX + "decision.failed.v2"
+DECISION_PREFIX = AUDIT_PREFIX + "decision."
+"""How `type` of every event about a request begins; versions and outcomes follow."""
+AUDIT_TYPE = DECISION_PREFIX + "v2"
+DENIED_TYPE = DECISION_PREFIX + "denied.v2"
+FAILED_TYPE = DECISION_PREFIX + "failed.v2"
 DEAD_LETTER_TYPE = "org.stream-maas.dead-letter.v1"
 
 CONTENT_TYPE = "content-type"
@@ -52,8 +54,8 @@ _ANSWER_TYPES = {
     "rejection": (CE_TYPE, REJECTION_TYPE.encode()),
 }
 _AUDIT_HEADERS = ((CONTENT_TYPE, CLOUDEVENTS_JSON_TYPE),)
-_AUDIT_MARK = b'"type":"org.stream-maas.audit.'
-_DECISION_MARK = _AUDIT_MARK + b"decision."
+_AUDIT_MARK = f'"type":"{AUDIT_PREFIX}'.encode()
+_DECISION_MARK = f'"type":"{DECISION_PREFIX}'.encode()
 _AUDIT_TAIL_BYTES = 100
 """`type` is the last member of an audit event, and no type is longer than this."""
 _AUDIT_TYPE_AT_END = re.compile(rb'"type":"(org\.stream-maas\.audit\.[a-z0-9.]+)"\}\Z')

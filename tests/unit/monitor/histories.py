@@ -19,10 +19,11 @@ from stream_maas.monitor.alerts import AlertEvent
 from stream_maas.monitor.commands import Command
 from stream_maas.monitor.fold import Tick
 from stream_maas.monitor.monitor import Monitor
-from stream_maas.monitor.outcomes import DECISION_TYPE, Outcome, Outcomes, read_outcomes
+from stream_maas.monitor.outcomes import Outcome, Outcomes, read_outcomes
 from stream_maas.monitor.rules import Ruleset
 from stream_maas.monitor.rules_file import default_text, parse_rules
 from stream_maas.wire.audit import rfc3339
+from stream_maas.wire.headers import DECISION_PREFIX
 
 AUDIT = "maas.audit"
 REQUESTS = "maas.requests"
@@ -96,7 +97,7 @@ def event_bytes(partition: int, offset: int, answer: Answer) -> bytes:
         data["model"] = {"name": answer.model, "version": "1"}
     if answer.tenant:
         data["caller"] = {"tenant": answer.tenant}
-    return orjson.dumps({"type": f"{DECISION_TYPE}.v1", "time": rfc3339(answer.at_us), "data": data})
+    return orjson.dumps({"type": f"{DECISION_PREFIX}v1", "time": rfc3339(answer.at_us), "data": data})
 
 
 @dataclass
