@@ -124,7 +124,11 @@ def _redactor(settings: Settings) -> Iterator[Finding]:
     except StreamMaasError as error:
         yield Finding("redactor", "problem", str(error))
     else:
-        yield Finding("redactor", "ok", f"finds what it must in its own test; policy {redactor.policy}")
+        if redactor.warning:
+            yield Finding("redactor", "warning", redactor.warning)
+        yield Finding(
+            "redactor", "ok", f"finds what it must in its own test; engine {redactor.engine}, policy {redactor.policy}"
+        )
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

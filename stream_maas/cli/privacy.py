@@ -70,6 +70,8 @@ def redact(
         _check(check_policy, output)
         return
     redactor = _redactor(policy, config)
+    if redactor.warning:
+        output.note(f"warning: {redactor.warning}")
     lines = None
     if text is None:
         if sys.stdin.isatty():

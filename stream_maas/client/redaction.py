@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,9 +34,11 @@ def redactor_for(redact: bool | str | PathLike[str] | Policy | Redactor, config:
 
     if isinstance(redact, Redactor):
         return redact
-    if isinstance(redact, bool):
-        return Redactor(config)
-    return Redactor(config, redact if isinstance(redact, Policy) else Policy.load(str(redact)))
+    policy = None if isinstance(redact, bool) else redact if isinstance(redact, Policy) else Policy.load(str(redact))
+    redactor = Redactor(config, policy)
+    if redactor.warning:
+        warnings.warn(redactor.warning, RuntimeWarning, stacklevel=3)
+    return redactor
 
 
 def redacted(redactor: Redactor, value: bytes, key: bytes | None, new_id: str) -> Outgoing:

@@ -10,10 +10,11 @@ from typing import Literal
 class RedactionConfig:
     """Reaching any limit rejects the record (`redaction_error` or `too_large`); nothing is skipped silently."""
 
-    gate: Literal["re2", "hyperscan", "re"] = field(
-        default="re2",
+    gate: Literal["auto", "re2", "hyperscan", "re"] = field(
+        default="auto",
         metadata={
-            "help": "multi-pattern engine; hyperscan is an extra, re is slower and for machines without google-re2"
+            "help": "multi-pattern engine; auto is re2, or with a warning the slower re where google-re2 is missing; "
+            "hyperscan is an extra"
         },
     )
     max_depth: int = field(default=16, metadata={"help": "nesting of JSON inside a tensor's text"})

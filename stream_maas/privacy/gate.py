@@ -17,6 +17,27 @@ _MAX_MEM_BYTES: Final = 32 * 1024 * 1024
 is never made small."""
 
 
+def choose(asked: Literal["auto", "re2", "hyperscan", "re"]) -> Engine:
+    """The engine that the setting means: "auto" is re2 where google-re2 is installed, and otherwise plain `re`."""
+    if asked != "auto":
+        return asked
+    try:
+        import re2  # noqa: F401
+    except ImportError:
+        return "re"
+    return "re2"
+
+
+def warning(engine: Engine) -> str:
+    """What whoever runs this should know about the engine, "" for nothing."""
+    if engine != "re":
+        return ""
+    return (
+        "redaction runs on plain re: it finds the same but looks for every pattern by itself, many times slower; "
+        "install google-re2, or stream-maas[hyperscan] with privacy.gate=hyperscan"
+    )
+
+
 def compile_gate(engine: Engine, *parts: Sequence[str]) -> Gate:
     """A gate over the patterns of all `parts` in order, in the common subset of RE2 and `re`. All engines agree.
 
@@ -34,7 +55,7 @@ def _re2_gate(parts: Sequence[Sequence[str]]) -> Gate:
     try:
         import re2
     except ImportError:
-        raise SettingsError("redaction.gate: google-re2 is not installed; install it or choose 're'") from None
+        raise SettingsError("privacy.gate: google-re2 is not installed; install it or choose 're'") from None
     options = re2.Options()
     options.max_mem = _MAX_MEM_BYTES
     options.log_errors = False  # its messages quote the text
@@ -64,9 +85,7 @@ def _hyperscan_gate(patterns: Sequence[str]) -> Gate:
     try:
         import hyperscan
     except ImportError:
-        raise SettingsError(
-            "redaction.gate: hyperscan is not installed; pip install 'stream-maas[hyperscan]'"
-        ) from None
+        raise SettingsError("privacy.gate: hyperscan is not installed; pip install 'stream-maas[hyperscan]'") from None
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_ALLOWEMPTY
     database.compile(

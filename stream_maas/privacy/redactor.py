@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from stream_maas.errors import RedactionError, RequestError, SettingsError, TooLargeError
-from stream_maas.privacy import canaries, recognizers
+from stream_maas.privacy import canaries, gate, recognizers
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import Detector
 from stream_maas.privacy.explain import Entity, Recorder
@@ -43,7 +43,9 @@ class Redactor:
     ruleset: Final[str]
     """Name and digest of the recognizers: workers with equal rulesets find alike."""
     engine: Final[str]
-    """Multi-pattern engine: "re2" or "re". Both find the same."""
+    """Multi-pattern engine: "re2", "hyperscan" or "re". All find the same."""
+    warning: Final[str]
+    """What whoever runs this should know about the engine, "" for nothing. For logs, readiness and people."""
     nothing_found: Final[RedactionReport]
     """The report of a record in which nothing was found, or that could not be redacted."""
     cut_short: Final[RedactionReport]
@@ -62,7 +64,9 @@ class Redactor:
         self._keys = keys if keys is not None else _configured_keys(config)
         if self._keys is None and policy.needs_key:
             raise SettingsError("privacy.pseudonym_key: the policy makes pseudonyms, so a key is needed")
-        self.engine = config.gate
+        self._gate = gate.choose(config.gate)
+        self.engine = self._gate
+        self.warning = gate.warning(self._gate)
         self.policy = policy.id
         self.ruleset = f"{recognizers.RULES_NAME}/{recognizers.rules_digest(ALIASES)[:_DIGEST_CHARS]}"
         self.nothing_found = RedactionReport(self.ruleset, self.engine)
@@ -146,7 +150,7 @@ class Redactor:
     def _with_engine(self, plan: Plan) -> tuple[Plan, Engine]:
         packs = (plan.packs, plan.shadow_packs)
         if packs not in self._engines:
-            self._engines[packs] = make_engine(self._config, *packs)
+            self._engines[packs] = make_engine(self._gate, *packs)
         return plan, self._engines[packs]
 
     def _walk(self, plan: Plan, engine: Engine, tenant: str | None, purpose: str | None) -> Walk:
@@ -181,16 +185,16 @@ class Redactor:
         raise failure
 
 
-def make_engine(config: RedactionConfig, packs: frozenset[str], shadow_packs: frozenset[str]) -> Engine:
+def make_engine(gate_engine: gate.Engine, packs: frozenset[str], shadow_packs: frozenset[str]) -> Engine:
     """The detector for these jurisdictions. Raises SettingsError if the multi-pattern engine is not installed."""
     rows = recognizers.rows_for(packs)
     on_trial = [row for row in recognizers.rows_for(packs | shadow_packs) if row not in rows] if shadow_packs else []
-    detector = Detector(rows, config.gate)
+    detector = Detector(rows, gate_engine)
     return Engine(
         detector,
         detector.announced,
         {row.name: code for row in rows if (code := getattr(row, "calling_code", ""))},
-        Detector(on_trial, config.gate) if on_trial else None,
+        Detector(on_trial, gate_engine) if on_trial else None,
     )
 
 

@@ -105,6 +105,9 @@ class Worker:
             level=settings.worker.log_level,
             redact=redactor.redact_line,
         )
+        self._health.warning = redactor.warning
+        if redactor.warning:
+            log.warning("slow engine of redaction", reason=redactor.warning)
         self._health.done("redactor")
         catalog = Catalog.load(settings.inference, meter=meter)
         tell_changes(None, catalog)

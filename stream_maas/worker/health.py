@@ -26,6 +26,8 @@ class Health:
     stall_s: float
     waiting_for: set[str] = field(default_factory=lambda: {"broker", "models", "redactor", "topics", "assignment"})
     """Names of what readiness still waits for."""
+    warning: str = ""
+    """What whoever runs this should know although it serves: a slower engine of redaction."""
     fatal: str = ""
     not_loaded: dict[str, str] = field(default_factory=dict)
     """Bundle folder -> why its model does not serve. The others do, so the worker is ready all the same."""
@@ -57,14 +59,13 @@ class Health:
         self.behind_since_s = (self.behind_since_s or now_s) if behind else None
 
     def ready(self) -> tuple[bool, str]:
-        """(ready, reason when not, or which bundles are missing)."""
+        """(ready, reason when not, or what is less than it should be: missing bundles, a slow engine)."""
         if self.fatal:
             return False, self.fatal
         if self.waiting_for:
             return False, "waiting for " + ", ".join(sorted(self.waiting_for))
-        if self.not_loaded:
-            return True, "ready, but not loaded: " + "; ".join(self.not_loaded.values())
-        return True, "ready"
+        but = [f"not loaded: {reason}" for reason in self.not_loaded.values()] + [self.warning] * bool(self.warning)
+        return True, "ready, but " + "; ".join(but) if but else "ready"
 
     def live(self, now_s: float) -> tuple[bool, str]:
         """(live, reason when not). Not live: fatal, or there is lag and nothing was committed for `stall_s`."""

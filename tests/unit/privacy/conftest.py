@@ -1,4 +1,4 @@
-"""Redactors of both engines, and the labelled data."""
+"""The redactor, and the labelled data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stream_maas.privacy import RedactionConfig, Redactor
+from stream_maas.privacy import Redactor
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -17,11 +17,6 @@ DATA = Path(__file__).parents[2] / "data"
 @pytest.fixture(scope="session")
 def redactor() -> Redactor:
     return Redactor()
-
-
-@pytest.fixture(scope="session", params=["re2", "re"])
-def any_redactor(request: pytest.FixtureRequest) -> Redactor:
-    return Redactor(RedactionConfig(gate=request.param))
 
 
 @pytest.fixture(scope="session")

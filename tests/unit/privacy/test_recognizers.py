@@ -108,13 +108,13 @@ ORDINARY = [
 
 
 @pytest.mark.parametrize(("text", "redacted"), FOUND)
-def test_found(any_redactor: Redactor, text: str, redacted: str) -> None:
-    assert any_redactor.redact_text(text).value == redacted
+def test_found(redactor: Redactor, text: str, redacted: str) -> None:
+    assert redactor.redact_text(text).value == redacted
 
 
 @pytest.mark.parametrize("text", NOT_FOUND + ORDINARY)
-def test_left_alone(any_redactor: Redactor, text: str) -> None:
-    result = any_redactor.redact_text(text)
+def test_left_alone(redactor: Redactor, text: str) -> None:
+    result = redactor.redact_text(text)
     assert result.value is text
     assert result.counts == {}
 
@@ -126,10 +126,10 @@ def test_counts_are_the_placeholders(redactor: Redactor) -> None:
 
 @pytest.mark.parametrize("disguise", DISGUISES)
 @pytest.mark.parametrize("entity_type", CANARIES)
-def test_disguises(any_redactor: Redactor, entity_type: str, disguise: str) -> None:
+def test_disguises(redactor: Redactor, entity_type: str, disguise: str) -> None:
     for value in CANARIES[entity_type]:
         text = f"see {DISGUISES[disguise](value)} there"
-        assert any_redactor.redact_text(text).value == f"see [{entity_type}] there"
+        assert redactor.redact_text(text).value == f"see [{entity_type}] there"
 
 
 def test_invisible_characters_go_with_what_they_disguise(redactor: Redactor) -> None:

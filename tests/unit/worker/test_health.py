@@ -21,6 +21,14 @@ def test_ready_names_what_it_waits_for() -> None:
     assert health.ready() == (False, "waiting for assignment, models, redactor, topics")
 
 
+def test_readiness_tells_of_a_slow_engine_and_of_missing_bundles() -> None:
+    health = serving()
+    health.warning = "redaction runs on plain re"
+    assert health.ready() == (True, "ready, but redaction runs on plain re")
+    health.not_loaded = {"/models/x": "/models/x: missing"}
+    assert health.ready() == (True, "ready, but not loaded: /models/x: missing; redaction runs on plain re")
+
+
 def test_ready_after_assignment_even_of_nothing() -> None:
     health = serving()
     health.assigned(set(), now_s=1.0)
