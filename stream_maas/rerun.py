@@ -21,7 +21,7 @@ from stream_maas import wire
 from stream_maas.errors import RequestError
 from stream_maas.inference import Catalog, Model, Output, Row
 from stream_maas.ledger.boxes import BoxedRequest
-from stream_maas.records import Decision, Prediction, Writer
+from stream_maas.records import Decision, ModelRef, Prediction, Writer
 
 Verdict = Literal["exact", "within_tolerance", "diverged", "label_flip", "not_reproducible"]
 TOLERANCE_PPM: Final = 10
@@ -53,16 +53,21 @@ class Judged(Struct, frozen=True):
 
 def rerun(recorded: Sequence[Recorded], catalog: Catalog) -> list[Judged]:
     """Run predictions again, batch by batch; one judgement each, in the order given."""
-    by_digest = {model.ref.digest: model for model in catalog.models}
-    batches: dict[tuple[str, str], list[Recorded]] = {}
+    batches: dict[tuple[ModelRef | None, str], list[Recorded]] = {}
     for each in recorded:
-        model, batch = each.decision.model, each.decision.batch
-        batches.setdefault((model.digest if model else "", batch.id if batch else each.event_id), []).append(each)
+        batch = each.decision.batch
+        batches.setdefault((each.decision.model, batch.id if batch else each.event_id), []).append(each)
     judged: dict[str, Judged] = {}
-    for (digest, _), members in batches.items():
-        for verdict in _rerun_batch(members, by_digest.get(digest), catalog.runtime):
+    for (ref, _), members in batches.items():
+        for verdict in _rerun_batch(members, _artifact(ref, catalog), catalog.runtime):
             judged[verdict.event_id] = verdict
     return [judged[each.event_id] for each in recorded]
+
+
+def _artifact(ref: ModelRef | None, catalog: Catalog) -> Model | None:
+    """The bundle that decided, else another one around the same model file."""
+    same = [model for model in catalog.models if ref is not None and model.ref.digest == ref.digest]
+    return next((model for model in same if ref and model.ref.bundle_digest == ref.bundle_digest), (*same, None)[0])
 
 
 def _rerun_batch(members: Sequence[Recorded], model: Model | None, runtime: Mapping[str, str | int]) -> list[Judged]:
@@ -105,6 +110,7 @@ def _judge(recorded: Recorded, model: Model, answer: Output | RequestError, comp
         return Judged(recorded.event_id, "label_flip", f"now rejected: {answer.code}", batch_complete=complete)
     again = Prediction(decision.request_id, model.ref, answer.tensors, decision.redactions, decision.degraded)
     verdict: Verdict
+    reason = _other_bundle(decision.model, model.ref)
     if wire.stable_digest(again) == decision.output_digest:
         verdict = "exact"
     elif answer.label != decision.label:
@@ -115,4 +121,12 @@ def _judge(recorded: Recorded, model: Model, answer: Output | RequestError, comp
     else:
         near = abs(answer.score_ppm - decision.score_ppm) <= TOLERANCE_PPM
         verdict = "within_tolerance" if near else "diverged"
-    return Judged(recorded.event_id, verdict, "", answer.label, answer.score_ppm, complete)
+    return Judged(recorded.event_id, verdict, reason, answer.label, answer.score_ppm, complete)
+
+
+def _other_bundle(then: ModelRef | None, now: ModelRef) -> str:
+    """What explains a difference although the model file is the same: tokenizer, vocabulary, labels or limits are of
+    another bundle. Empty when they are not, or when nobody recorded them."""
+    if then is None or then.bundle_digest in ("", now.bundle_digest):
+        return ""
+    return f"the same model file in another bundle: {then.bundle_digest[:16]} then, {now.bundle_digest[:16]} now"

@@ -56,15 +56,19 @@ def init(
     """Make a first bundle of an ONNX file: a copy of it, bundle.yaml from its inputs, outputs and metadata, a card.
 
     What the graph does not say is written as "unknown" and listed as a thing to do. Class names are taken from the
-    metadata or from a config.json beside the graph, a tokenizer from a tokenizer.json. Stateful models and sequences
-    are refused.
+    metadata or from a config.json beside the graph, names of columns from the metadata, a tokenizer from a
+    tokenizer.json. Stateful models and sequences are refused.
     """
+    from stream_maas.errors import BundleError
     from stream_maas.inference import check
     from stream_maas.inference.draft import Known, draft_bundle, write_bundle
 
     output = Output(as_json=as_json)
     known = Known(name, version, licence, _class_names(labels) if labels is not None else (), tokenizer)
-    draft = draft_bundle(model, known)
+    try:
+        draft = draft_bundle(model, known)
+    except BundleError as error:
+        raise BundleError(f"{error}; next: docs/models.md says which graphs can be served") from error
     directory = out or Path(draft.manifest["name"])
     write_bundle(draft, directory)
     problems = check(directory)

@@ -42,11 +42,13 @@ _MOST_PROBLEMS = 5
 """Lines told one by one on standard error; the rest is only counted."""
 _SILENCE_S = 10.0
 _CALL_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "model": str, "version": str, "text": str, "inputs": list, "tenant": str, "data_subject": str, "purpose": str,
-    "consent_ref": str, "priority": int, "timeout": int, "explain": bool, "key": str, "parameters": dict,
+    "model": str, "version": str, "text": str, "inputs": list, "outputs": list, "tenant": str, "data_subject": str,
+    "purpose": str, "consent_ref": str, "priority": int, "timeout": int, "explain": bool, "key": str,
+    "parameters": dict, "model_name": str, "model_version": str,
 }  # fmt: skip
-"""Fields of an input line -> what they must be. `timeout` is the protocol's: microseconds from being sent."""
-_RENAMED = {"version": "model_version", "timeout": "timeout_us"}
+"""Fields of an input line -> what they must be. `timeout` is the protocol's: microseconds from being sent. A line may
+also be a request record's value: `model_name`, `model_version` and `outputs` are the protocol's own."""
+_RENAMED = {"version": "model_version", "model_name": "model", "timeout": "timeout_us"}
 
 
 class LineError(ValueError):
@@ -77,7 +79,8 @@ def send(
 
     Each input line is a JSON object: "text" or "inputs" (Open Inference Protocol tensors), and if wanted "id",
     "tenant", "data_subject", "purpose", "consent_ref", "priority", "timeout" (microseconds, Triton's), "explain",
-    "key", "model" and "version"; any other scalar is sent as a parameter. Each output line is a JSON object too,
+    "key", "model" and "version", "outputs" (names of those wanted); any other scalar is sent as a parameter. The
+    value of a request record is such a line, too. Each output line is a JSON object too,
     with or without --json: "id", "status" ("prediction" or "rejection") and the rest of the answer.
 
     Ends with 0 when every request was answered, 1 when one was not, 2 when an input line is no request.
@@ -241,11 +244,21 @@ def _parse(line: bytes, defaults: Mapping[str, str | None]) -> Call:
         elif isinstance(value, str | int | float):
             parameters[name] = value
         else:
-            raise LineError("a field beside the known ones is neither text, number nor true/false")
+            raise LineError("a field that is none of the known ones must be text, a number, true or false")
     if ("text" in fields) == ("inputs" in fields):
         raise LineError('needs either "text" or "inputs"')
+    if "outputs" in fields:
+        fields["outputs"] = _output_names(fields["outputs"])
     fields["parameters"] = {**parameters, **fields.get("parameters", {})}
     return Call(**fields)
+
+
+def _output_names(items: list[Any]) -> tuple[str, ...]:
+    """Names, or the protocol's objects that hold one each. Raises `LineError`."""
+    names = [item.get("name") if isinstance(item, dict) else item for item in items]
+    if not all(isinstance(name, str) and name for name in names):
+        raise LineError('"outputs" must be a list of names')
+    return tuple(map(str, names))
 
 
 async def lines(stream: IO[bytes]) -> AsyncIterator[tuple[int, bytes]]:

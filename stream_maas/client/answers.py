@@ -55,6 +55,8 @@ class Call:
     timeout_us: int | None = None
     """Microseconds after being sent within which an answer is wanted; later it is rejected as `expired`."""
     explain: bool = False
+    outputs: Sequence[str] = ()
+    """Names of the outputs wanted; empty: all that the model gives by default."""
     key: str | bytes | None = None
     parameters: Mapping[str, records.ParameterValue] = field(default_factory=dict)
 
@@ -195,6 +197,7 @@ def encode(call: Call, request_id: str) -> bytes:
         priority=call.priority,
         timeout_us=call.timeout_us,
         explain=call.explain,
+        outputs=call.outputs,
         parameters=call.parameters,
     )
     if len(ready) == len(inputs):

@@ -135,6 +135,7 @@ class Client:
         consent_ref: str | None = None,
         priority: int = 0,
         explain: bool = False,
+        outputs: Sequence[str] = (),
         key: str | bytes | None = None,
         request_id: str | None = None,
         model_version: str | None = None,
@@ -149,7 +150,8 @@ class Client:
         call = Call(
             model=model, text=text, inputs=inputs, id=request_id, model_version=model_version, tenant=tenant,
             data_subject=data_subject, purpose=purpose, consent_ref=consent_ref, priority=priority,
-            timeout_us=max(1, round(timeout * 1_000_000)), explain=explain, key=key, parameters=parameters or {},
+            timeout_us=max(1, round(timeout * 1_000_000)), explain=explain, outputs=outputs, key=key,
+            parameters=parameters or {},
         )  # fmt: skip
         return await (await self.begin(call, timeout=timeout)).answer
 

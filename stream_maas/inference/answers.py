@@ -117,7 +117,7 @@ def check_graph(
         if node is None:
             raise BundleError(f"{place}[{index}]: the graph has no tensor {spec.name}")
         if node.datatype is None:
-            raise BundleError(f"{place}[{index}]: sequences and maps cannot be served, export a tensor instead")
+            raise BundleError(f"{place}[{index}]: {spec.name} {node.strangeness}")
         if node.datatype != spec.datatype:
             raise BundleError(f"{place}[{index}].datatype: the graph says {node.datatype}")
         if not node.shape:

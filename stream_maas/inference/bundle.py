@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import yaml
@@ -24,6 +24,9 @@ from stream_maas.errors import BundleError
 from stream_maas.inference.config import RuntimeConfig
 from stream_maas.inference.manifest import (
     SHA256,
+    Activation,
+    Batching,
+    Kind,
     Manifest,
     NoSteps,
     Reference,
@@ -33,12 +36,17 @@ from stream_maas.inference.manifest import (
     statement_problems,
     steps_of,
 )
-from stream_maas.records import ModelRef
+from stream_maas.records import Datatype, ModelRef
 
 MANIFEST = "bundle.yaml"
 MODEL = "model.onnx"
 CARD = "MODEL_CARD.md"
 MAX_MANIFEST_BYTES = 1 << 20
+_CHOICES: Mapping[str, tuple[object, ...]] = {
+    "bundle": (1,), "kind": get_args(Kind), "batching": get_args(Batching), "datatype": get_args(Datatype),
+    "activation": get_args(Activation), "mode": ("mean", "first"),
+}  # fmt: skip
+"""Field of bundle.yaml -> what it may be."""
 
 
 class Bundle(Struct, frozen=True):
@@ -131,7 +139,26 @@ def _sentence(error: msgspec.ValidationError) -> str:
     """ "Expected `str`, got `float` - at `$.version`" -> "version: expected `str`, got `float`"."""
     text, _, place = str(error).partition(" - at `$.")
     field = place.rstrip("`")
-    return f"{field}: {text[0].lower()}{text[1:]}" if field else text[0].lower() + text[1:]
+    sentence = text[0].lower() + text[1:]
+    if "expected `str`, got" in sentence:
+        sentence += " (quote it)"
+    choices = next((words for end, words in _CHOICES.items() if field == end or field.endswith(f".{end}")), None)
+    if sentence.startswith("invalid enum value") and choices:
+        sentence += f", expected one of {', '.join(map(str, choices))}"
+    return f"{field}: {sentence}" if field else sentence
+
+
+def _check_members(document: object) -> None:
+    """Raise `BundleError` that names every member of bundle.yaml that is missing or unknown, not only the first."""
+    if not isinstance(document, dict):
+        raise BundleError(f"{MANIFEST}: expected a mapping of fields (docs/models.md), not {type(document).__name__}")
+    fields = msgspec.structs.fields(Manifest)
+    missing = [field.name for field in fields if field.required and field.name not in document]
+    unknown = sorted(map(str, document.keys() - {field.name for field in fields}))
+    said = [f"missing {', '.join(missing)}"] if missing else []
+    said += [f"unknown {', '.join(unknown)}"] if unknown else []
+    if said:
+        raise BundleError(f"{MANIFEST}: fields: {'; '.join(said)}")
 
 
 def _read_manifest(directory: Path) -> Manifest:
@@ -145,6 +172,7 @@ def _read_manifest(directory: Path) -> Manifest:
         raise BundleError(f"{MANIFEST}: cannot be read ({type(error).__name__})") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BundleError(f"{MANIFEST}: not valid YAML ({type(error).__name__})") from error
+    _check_members(document)
     try:
         return msgspec.convert(document, Manifest)
     except msgspec.ValidationError as error:
@@ -170,6 +198,8 @@ def _file_problems(directory: Path, digests: Mapping[str, str]) -> Iterator[str]
             yield f"{MANIFEST}: sha256.{name}: expected 64 hex digits"
         elif sha256_file(path) != digest:
             yield f"{name}: its SHA-256 is not the one in {MANIFEST}"
+        elif name == CARD and not path.read_bytes().strip():
+            yield f"{CARD}: empty"
     listed = {str(PurePosixPath(name)) for name in digests}
     for name in sorted(_files_of(directory)):
         if name not in listed and name != MANIFEST:

@@ -138,7 +138,8 @@ def _same_name(one: Model, other: Model) -> bool:
 def check(directory: Path, config: RuntimeConfig | None = None) -> list[str]:
     """What `model check` prints: every problem that keeps `directory` from being served. Empty: it can be served."""
     config = config or RuntimeConfig()
-    bundle, problems = inspect(directory, config.licences)
+    bundle, found = inspect(directory, config.licences)
+    problems = [f"{directory}/{problem}" for problem in found]
     if bundle is not None:
         try:
             open_model(bundle, config)

@@ -30,6 +30,7 @@ DEFAULT_MAX_LENGTH = 512
 FREE_SIZE = 4096
 """What an open dimension is taken for when limits are proposed."""
 _FLOATS = ("FP16", "FP32", "FP64")
+_COLUMN_KEYS = ("columns", "column_names", "feature_names", "features", "feature_names_in")
 _LABEL_KEYS = ("labels", "classes", "names", "class_names", "id2label")
 _TOKEN_INPUTS = {"input_ids": "ids", "attention_mask": "mask", "token_type_ids": "types"}
 
@@ -72,7 +73,7 @@ def draft_bundle(model: Path, known: Known) -> Draft:
         raise BundleError(f"{model}: {reason}")
     notes = _Notes()
     beside = _json_beside(model, "config.json")
-    names = known.labels or _labels_in(session.metadata) or _labels_in(beside)
+    names = known.labels or _names_in(session.metadata, _LABEL_KEYS) or _names_in(beside, _LABEL_KEYS)
     tokenizer = known.tokenizer or model.with_name("tokenizer.json")
     files = {MODEL: model, **_external_data(model)}
     if "input_ids" in session.inputs and tokenizer.is_file():
@@ -129,6 +130,14 @@ def write_bundle(draft: Draft, directory: Path) -> None:
 
 def _tensor_body(model: Path, session: Session, notes: _Notes) -> dict[str, Any]:
     inputs = [_input_spec(model, name, node) for name, node in session.inputs.items()]
+    columns = _names_in(session.metadata, _COLUMN_KEYS)
+    if (
+        len(inputs) == 1
+        and columns
+        and inputs[0]["shape"][1:] == [len(columns)]
+        and session.inputs.keys().isdisjoint(columns)
+    ):
+        inputs[0]["columns"] = list(columns)
     one_row = any(spec["shape"][0] == 1 for spec in inputs)
     if one_row:
         notes.add("the graph takes exactly one row; exported with a free first dimension it could take batches")
@@ -204,7 +213,7 @@ def _output_specs(
     specs = []
     for name, node in outputs.items():
         if node.datatype is None:
-            notes.add(f"output {name} is a sequence or map and left out (scikit-learn: export with zipmap=False)")
+            notes.add(f"output {name} is left out: it {node.strangeness}")
         elif not node.shape:
             notes.add(f"output {name} is a scalar or says no shape and is left out")
         elif node.shape[0] not in (-1, 1) and not one_row:
@@ -213,7 +222,8 @@ def _output_specs(
             first = -1 if not one_row or node.shape[0] != 1 else 1
             specs.append({"name": name, "datatype": node.datatype, "shape": [first, *node.shape[1:]]})
     if not specs:
-        raise BundleError(f"{model}: it has no output that is a tensor with rows; " + "; ".join(notes.to_do))
+        left_out = [note for note in notes.to_do if note.startswith("output ")]
+        raise BundleError(f"{model}: it has no output that is a tensor with rows; " + "; ".join(left_out))
     return specs
 
 
@@ -240,9 +250,9 @@ def _answered(outputs: Sequence[Mapping[str, Any]], labels: object) -> list[Mapp
     return [spec for spec in outputs if not (numbered and spec["name"] == LABEL and spec["datatype"].startswith("INT"))]
 
 
-def _labels_in(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Class names as exporters write them: a list, a map from number to name, or lines. Empty: none."""
-    for key in _LABEL_KEYS:
+def _names_in(metadata: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes or columns as exporters write them: a list, a map from number to name, or lines. Empty: none."""
+    for key in keys:
         value = metadata.get(key)
         if isinstance(value, str):
             try:

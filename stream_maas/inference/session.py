@@ -1,4 +1,4 @@
-"""ONNX Runtime: how a graph is opened and called, and that its messages go nowhere.
+"""ONNX Runtime: how a graph is opened and called, and that what it says of a call goes nowhere.
 
 Reasons for the settings (measured; docs/models.md has the figures):
 - one thread inside a call: batches of one session scale over callers, threads inside a call only spin;
@@ -8,6 +8,7 @@ Reasons for the settings (measured; docs/models.md has the figures):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ Array = NDArray[Any]
 
 PROVIDER = "CPUExecutionProvider"
 _FATAL = 4
+_PREAMBLE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?\s*")
+_CPP_PLACE = re.compile(r"^/\S+:\d+ .*?\)\s(?=[A-Z])")
+_REASON_CHARS = 300
 _DATATYPE_BY_TYPE = {
     "tensor(bool)": "BOOL",
     "tensor(uint8)": "UINT8",
@@ -74,10 +78,21 @@ class Cancellation:
 
 
 class GraphTensor(NamedTuple):
-    """An input or output as the graph declares it. `datatype` None: not a tensor. Symbolic sizes are -1."""
+    """An input or output as the graph declares it. Symbolic sizes are -1."""
 
     datatype: str | None
+    """None: nothing that a request could carry."""
     shape: tuple[int, ...]
+    onnx_type: str = ""
+    """ONNX Runtime's own word, for example `tensor(bfloat16)` or `seq(tensor(float))`."""
+
+    @property
+    def strangeness(self) -> str:
+        """Why `datatype` is None, and what to do about it: the end of a sentence about this tensor."""
+        if self.onnx_type.startswith("tensor("):
+            return f"is a {self.onnx_type}, which the protocol does not have; put a Cast to another type in the graph"
+        kind = f"is a {self.onnx_type}" if self.onnx_type else "is no tensor"
+        return f"{kind}, and records carry tensors only: export it as a tensor (scikit-learn: zipmap=False)"
 
 
 class Session:
@@ -89,7 +104,7 @@ class Session:
             # By path, not by bytes: reading then happens without the interpreter lock, so a load stalls no one.
             self._session = ort.InferenceSession(str(path), _options(config), providers=[PROVIDER])
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-            raise BundleError(f"{path}: ONNX Runtime refuses the graph ({type(error).__name__})") from error
+            raise BundleError(f"{path}: ONNX Runtime refuses the graph ({_reason(error)})") from error
         self.inputs = {node.name: _graph_tensor(node) for node in self._session.get_inputs()}
         self.outputs = {node.name: _graph_tensor(node) for node in self._session.get_outputs()}
         meta = self._session.get_modelmeta()
@@ -132,4 +147,10 @@ def _options(config: RuntimeConfig) -> Any:
 
 def _graph_tensor(node: Any) -> GraphTensor:
     shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape or ())
-    return GraphTensor(_DATATYPE_BY_TYPE.get(node.type), shape)
+    return GraphTensor(_DATATYPE_BY_TYPE.get(node.type), shape, node.type)
+
+
+def _reason(error: Exception) -> str:
+    """What ONNX Runtime has against a graph, on one line. No record has been near it: this is the operator's own."""
+    text = _CPP_PLACE.sub("", " ".join(_PREAMBLE.sub("", str(error)).split()))
+    return text[:_REASON_CHARS].rstrip(". ") or type(error).__name__

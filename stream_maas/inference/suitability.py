@@ -17,6 +17,12 @@ _OP_TYPE_TAG = 0x22
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 _NEIGHBOURLY = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 """One scale for a whole tensor, taken from its largest value: a row's score depends strongly on its neighbours."""
+_WORD, _HUMP = re.compile(r"[a-z]+"), re.compile(r"(?<=[a-z])(?=[A-Z])")
+_STATE_WORDS = frozenset({"state", "states", "hidden", "memory", "cache", "carry"})
+_AROUND_STATES = frozenset(
+    {"in", "input", "out", "output", "initial", "init", "final", "prev", "previous", "past", "present", "current",
+     "last", "next", "new", "updated", "rnn", "lstm", "gru", "cell", "conv", "layer", "decoder", "h", "c", "n"}
+)  # fmt: skip
 _DECORATION = re.compile(r"^(past_key_values|past|present|prev|next|new|last)[._]?|[._]?(in|out|n|next|new|prev|0)$")
 
 
@@ -24,7 +30,7 @@ def unservable(inputs: Mapping[str, GraphTensor], outputs: Mapping[str, GraphTen
     """Sentences why a graph with these tensors cannot be served. Nothing: it can, as far as they tell."""
     for name, node in inputs.items():
         if node.datatype is None:
-            yield f"input {name} is a sequence, map or optional; requests carry tensors only, export it as a tensor"
+            yield f"input {name} {node.strangeness}"
     for name, node in inputs.items():
         partner = _carried_on(name, node, outputs)
         if partner is not None:
@@ -34,7 +40,7 @@ def unservable(inputs: Mapping[str, GraphTensor], outputs: Mapping[str, GraphTen
             )
             return
     if not inputs:
-        yield "it takes no input"
+        yield "it takes no input, so there is nothing that a request could ask it"
 
 
 def draws_random_numbers(path: Path) -> bool:
@@ -58,10 +64,17 @@ def _carried_on(name: str, node: GraphTensor, outputs: Mapping[str, GraphTensor]
     if len(node.shape) < 2 or node.datatype in ("BYTES", None):
         return None
     for other, output in outputs.items():
-        same_form = output.datatype == node.datatype and len(output.shape) == len(node.shape)
-        if same_form and _stem(other) == _stem(name) and other != name:
+        if output.datatype != node.datatype or len(output.shape) != len(node.shape) or other == name:
+            continue
+        if _stem(other) == _stem(name) or (output.shape == node.shape and _states(name) & _states(other)):
             return other
     return None
+
+
+def _states(name: str) -> frozenset[str]:
+    """What a name of nothing but state words is about: `updatedMemory` -> {memory}; empty for `state_probability`."""
+    words = set(_WORD.findall(_HUMP.sub(" ", name).lower()))
+    return frozenset(words & _STATE_WORDS) if words <= _STATE_WORDS | _AROUND_STATES else frozenset()
 
 
 def _stem(name: str) -> str:

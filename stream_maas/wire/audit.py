@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import orjson
 
-from stream_maas.records import Decision, Link, Writer
+from stream_maas.records import Decision, Link, ModelRef, Writer
 from stream_maas.wire.headers import AUDIT_TYPE, DENIED_TYPE, FAILED_TYPE, audit_id
 from stream_maas.wire.schemas import schema_id
 from stream_maas.wire.tensors import MAX_SAFE_INTEGER
@@ -105,12 +105,7 @@ def _data(d: Decision, writer: Writer, link: Link | None) -> dict[str, Any]:
     if d.trace_id is not None:
         data["trace_id"] = d.trace_id
     if (model := d.model) is not None:
-        data["model"] = {
-            "name": model.name,
-            "version": model.version,
-            "digest": model.digest,
-            "licence": model.licence,
-        }
+        data["model"] = model_members(model)
     if (batch := d.batch) is not None:
         data["batch"] = {"id": batch.id, "size": batch.size, "index": batch.index}
     if caller := _caller(d):
@@ -118,6 +113,12 @@ def _data(d: Decision, writer: Writer, link: Link | None) -> dict[str, Any]:
     if output := _output(d):
         data["output"] = output
     return data
+
+
+def model_members(model: ModelRef) -> dict[str, str]:
+    """The member `model`."""
+    members = {"name": model.name, "version": model.version, "digest": model.digest, "licence": model.licence}
+    return {**members, "bundle_digest": model.bundle_digest} if model.bundle_digest else members
 
 
 def redaction_members(d: Decision) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from stream_maas.wire.audit import (
     AUDIT_SCHEMA,
     decision_type,
     encode_event,
+    model_members,
     redaction_members,
     rfc3339,
     service_source,
@@ -173,9 +174,7 @@ class AuditEncoder:
     def _describe(self, model: ModelRef) -> Raw:
         if len(self._models) >= _MAX_MODELS:
             self._models.clear()
-        self._models[model] = fragment = _sorted(
-            digest=model.digest, licence=model.licence, name=model.name, version=model.version
-        )
+        self._models[model] = fragment = _sorted(**model_members(model))
         return fragment
 
 

@@ -73,6 +73,7 @@ class _Model(Struct, forbid_unknown_fields=True):
     version: Text
     digest: Digest
     licence: Text
+    bundle_digest: Digest | None = None
 
 
 Counts = dict[str, Annotated[int, Meta(ge=1, le=MAX_SAFE_INTEGER)]]
@@ -210,7 +211,7 @@ def _decision(data: _Data) -> Decision:
         purpose=caller.purpose,
         consent_ref=caller.consent_ref,
         priority=request.priority,
-        model=ModelRef(model.name, model.version, model.digest, model.licence) if model else None,
+        model=_model(model) if model else None,
         model_name=request.model_name,
         input_bytes=data.input.bytes,
         input_digest=data.input.digest,
@@ -243,3 +244,7 @@ def to_writer(writer: WireWriter) -> tuple[Writer, Link]:
         Writer(writer.app, writer.instance, writer.build, writer.runtime, writer.host),
         Link(session.id, session.counter, session.prev),
     )
+
+
+def _model(model: _Model) -> ModelRef:
+    return ModelRef(model.name, model.version, model.digest, model.licence, model.bundle_digest or "")

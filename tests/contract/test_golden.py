@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from stream_maas import wire
 from stream_maas.records import (
@@ -72,7 +73,7 @@ PREDICTED = Decision(
     purpose="support-quality",
     consent_ref="consent-2026-04",
     priority=1,
-    model=MODEL,
+    model=replace(MODEL, bundle_digest=KEYED),
     model_name="sentiment-lite",
     input_bytes=412,
     input_digest=KEYED,

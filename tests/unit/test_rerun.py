@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from msgspec.structs import replace
 
 from stream_maas import wire
 from stream_maas.inference import Catalog
+from stream_maas.inference.catalog import DEFAULT_BUNDLE
 from stream_maas.inference.config import RuntimeConfig
 from stream_maas.ledger.boxes import BoxedRequest
 from stream_maas.records import BatchPosition, Decision, Prediction, Tensor, Writer
@@ -97,3 +101,29 @@ def test_what_cannot_be_run_says_why() -> None:
     assert "artifact ffff" in reasons[1]
     assert "CUDAExecutionProvider then" in reasons[2]
     assert "invalid_input" in reasons[3]
+
+
+def test_the_bundle_that_decided_is_taken_among_those_around_one_graph(tmp_path: Path) -> None:
+    """Two bundles with one model file and other labels: what decided is what decides again."""
+    log = recorded()
+    relabelled = copy_bundle(tmp_path / "relabelled", labels=["bad", "good"])
+    paths = (str(DEFAULT_BUNDLE), str(relabelled))
+    for order in (paths, paths[::-1]):
+        judged = rerun(log, Catalog.load(RuntimeConfig(models=order)))
+        assert [(each.verdict, each.reason) for each in judged] == [("exact", "")] * 4
+
+
+def test_another_bundle_around_the_same_graph_is_named_as_the_reason(tmp_path: Path) -> None:
+    relabelled = copy_bundle(tmp_path / "relabelled", labels=["bad", "good"])
+    judged = rerun(recorded(), Catalog.load(RuntimeConfig(models=(str(relabelled),))))
+    assert [each.verdict for each in judged] == ["label_flip"] * 4
+    assert all(each.reason.startswith("the same model file in another bundle") for each in judged)
+
+
+def copy_bundle(directory: Path, labels: list[str]) -> Path:
+    shutil.copytree(DEFAULT_BUNDLE, directory)
+    manifest = yaml.safe_load((directory / "bundle.yaml").read_text())
+    manifest["labels"]["names"] = labels
+    manifest["version"] = "9.9.9"
+    (directory / "bundle.yaml").write_text(yaml.safe_dump(manifest))
+    return directory

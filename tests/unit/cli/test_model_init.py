@@ -19,6 +19,8 @@ from tests.unit.inference.graphs import DOUBLE, FLOAT, INT64, graph, sum_graph, 
 from tests.unit.inference.graphs import request as request_of
 from tests.unit.inference.texts import hidden_graph, logits_graph, tokenizer_file
 
+BFLOAT16 = TensorProto.BFLOAT16
+
 
 def init(capsysbinary: pytest.CaptureFixture[bytes], *arguments: str) -> dict[str, Any]:
     assert run(["model", "init", *arguments, "--json"]) == 0, capsysbinary.readouterr().err
@@ -183,6 +185,11 @@ def _image_graph() -> bytes:
     [
         ({"x": (FLOAT, [3, 2])}, {"y": (FLOAT, [3, 2])}, "input x is fixed at 3 rows"),
         ({"x": (FLOAT, [])}, {"y": (FLOAT, [])}, "input x is a scalar"),
+        (
+            {"x": (BFLOAT16, ["n"])},
+            {"y": (BFLOAT16, ["n"])},
+            "input x is a tensor(bfloat16), which the protocol does not",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_refused(
@@ -193,16 +200,41 @@ def test_what_cannot_be_served_is_refused(
     assert not Path("m").exists()
 
 
-def test_a_stateful_model_is_refused(capsys: Any) -> None:
+@pytest.mark.parametrize(
+    ("state", "next_state"),
+    [("state", "stateN"), ("h0", "hn"), ("past.0.key", "present.0.key"), ("memory_state", "updatedMemory")],
+)
+def test_a_stateful_model_is_refused(capsys: Any, state: str, next_state: str) -> None:
     content = graph(
-        [("Identity", ["x"], ["y"]), ("Identity", ["state"], ["stateN"])],
-        {"x": (FLOAT, ["n", 2]), "state": (FLOAT, [2, "n", 128])},
-        {"y": (FLOAT, ["n", 2]), "stateN": (FLOAT, [2, "n", 128])},
+        [("Identity", ["x"], ["y"]), ("Identity", [state], [next_state])],
+        {"x": (FLOAT, ["n", 2]), state: (FLOAT, [2, "n", 128])},
+        {"y": (FLOAT, ["n", 2]), next_state: (FLOAT, [2, "n", 128])},
     )
     Path("vad.onnx").write_bytes(content)
     assert "sequence and stateful models cannot be served" in refusal(capsys, "vad.onnx")
 
 
+@pytest.mark.parametrize(("name", "result"), [("state", "state_score"), ("encoder_hidden_states", "hidden_states")])
+def test_an_input_that_only_sounds_like_a_state_is_served(capsysbinary: Any, name: str, result: str) -> None:
+    """A federal state, and what an encoder has said."""
+    Path("m.onnx").write_bytes(
+        graph([("Identity", [name], [result])], {name: (FLOAT, ["n", 1])}, {result: (FLOAT, ["n", 1])})
+    )
+    assert init(capsysbinary, "m.onnx", "--licence", "MIT")["servable"]
+
+
+def test_names_of_columns_come_from_metadata(capsysbinary: Any) -> None:
+    model = onnx.load_from_string(
+        graph([("Identity", ["x"], ["y"])], {"x": (FLOAT, ["n", 2])}, {"y": (FLOAT, ["n", 2])})
+    )
+    model.metadata_props.add(key="feature_names", value='["age", "hours"]')
+    onnx.save(model, "table.onnx")
+    assert init(capsysbinary, "table.onnx", "--licence", "MIT")["servable"]
+    assert manifest(Path("table"))["inputs"][0]["columns"] == ["age", "hours"]
+
+
 def test_what_is_no_graph_is_refused(capsys: Any) -> None:
     Path("m.onnx").write_bytes(b"not an ONNX file")
-    assert "ONNX Runtime refuses the graph" in refusal(capsys, "m.onnx")
+    said = refusal(capsys, "m.onnx")
+    assert "ONNX Runtime refuses the graph (Protobuf parsing failed)" in said
+    assert "next: docs/models.md" in said

@@ -44,6 +44,14 @@ def test_line_wins_over_the_options() -> None:
     assert (call.model, call.model_version, call.tenant) == ("b", "1", "u")
 
 
+def test_the_value_of_a_request_record_is_a_line() -> None:
+    call = parse_line(
+        b'{"id": "1", "model_name": "b", "model_version": "2", "inputs": [], "outputs": [{"name": "label"}, "scores"]}',
+        DEFAULTS,
+    )
+    assert (call.model, call.model_version, call.outputs, call.parameters) == ("b", "2", ("label", "scores"), {})
+
+
 def test_inputs_are_kept_as_they_are() -> None:
     """Wrong tensors are sent: whoever asks for a rejection must be able to get one."""
     inputs = [{"name": "x", "datatype": "FP999", "shape": "none"}, 3]
@@ -57,6 +65,7 @@ def test_a_number_may_be_an_id() -> None:
 WRONG = {
     "not JSON": b"secret@example.org",
     "lone surrogate": b'{"text": "\\ud800secret"}',
+    "no names of outputs": b'{"text": "x", "outputs": [{"title": "secret"}]}',
     "not an object": b'["secret"]',
     "nothing to predict": b'{"id": "secret"}',
     "both": b'{"text": "secret", "inputs": []}',

@@ -49,7 +49,7 @@ def test_a_missing_field_is_named(make_bundle: Bundles, field: str) -> None:
     manifest = read_manifest(directory)
     del manifest[field]
     write_manifest(directory, manifest)
-    assert f"bundle.yaml: object missing required field `{field}`" in problem(directory)
+    assert f"bundle.yaml: fields: missing {field}" in problem(directory)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_a_missing_field_is_named(make_bundle: Bundles, field: str) -> None:
         ({"bundle": 2}, "bundle.yaml: bundle:"),
         ({"name": "Upper Case"}, "bundle.yaml: name:"),
         ({"name": "../up"}, "bundle.yaml: name:"),
-        ({"version": 1.0}, "bundle.yaml: version: expected `str`, got `float`"),
+        ({"version": 1.0}, "bundle.yaml: version: expected `str`, got `float` (quote it)"),
         ({"version": "1 0"}, "bundle.yaml: version:"),
-        ({"kind": "pickle"}, "bundle.yaml: kind:"),
+        ({"kind": "pickle"}, "kind: invalid enum value 'pickle', expected one of tensor, word-bag, text"),
         ({"licence": "GPL-3.0-only"}, "bundle.yaml: licence:"),
         ({"licence": ""}, "bundle.yaml: licence:"),
         ({"intended_use": "  "}, "bundle.yaml: intended_use: empty"),
@@ -69,7 +69,10 @@ def test_a_missing_field_is_named(make_bundle: Bundles, field: str) -> None:
         ({"inputs": [spec("x", "FP32", 2, 2)]}, "bundle.yaml: inputs[0].shape"),
         ({"inputs": [spec("x", "FP32")]}, "bundle.yaml: inputs[0].shape"),
         ({"inputs": [spec("x", "FP32", -1, 0)]}, "bundle.yaml: inputs[0].shape"),
-        ({"inputs": [spec("x", "FLOAT", -1, 2)]}, "bundle.yaml: inputs[0].datatype"),
+        (
+            {"inputs": [spec("x", "FLOAT", -1, 2)]},
+            "inputs[0].datatype: invalid enum value 'FLOAT', expected one of BOOL,",
+        ),
         ({"inputs": [spec("x", "FP32", -1, 2, minimum=2, maximum=1)]}, "bundle.yaml: inputs[0].minimum"),
         ({"inputs": [spec("x", "BYTES", -1, 2, minimum=2)]}, "bundle.yaml: inputs[0]: BYTES takes no"),
         ({"inputs": [spec("x", "FP32", -1, 2), spec("x", "FP32", -1, 2)]}, "bundle.yaml: inputs: a name occurs twice"),
@@ -82,7 +85,7 @@ def test_a_missing_field_is_named(make_bundle: Bundles, field: str) -> None:
         ({"kind": "word-bag", "preprocessing": {"vocabulary": "v.txt"}}, "bundle.yaml: preprocessing.vocabulary"),
         ({"training_data": {"source": "none", "sha256": "abc"}}, "bundle.yaml: training_data.sha256"),
         ({"training_data": {"source": "", "sha256": "unknown"}}, "bundle.yaml: training_data.source"),
-        ({"surprise": 1}, "bundle.yaml: object contains unknown field `surprise`"),
+        ({"surprise": 1}, "bundle.yaml: fields: unknown surprise"),
         ({"sha256": {}}, "bundle.yaml: sha256: model.onnx is missing"),
     ],
 )
@@ -129,6 +132,23 @@ def test_the_model_card_is_required(make_bundle: Bundles) -> None:
     (directory / "MODEL_CARD.md").unlink()
     write_manifest(directory, manifest)
     assert "sha256: MODEL_CARD.md is missing" in problem(directory)
+
+
+def test_an_empty_model_card_is_none(make_bundle: Bundles) -> None:
+    directory = make_bundle()
+    (directory / "MODEL_CARD.md").write_text(" \n")
+    manifest = read_manifest(directory)
+    manifest["sha256"]["MODEL_CARD.md"] = sha256_file(directory / "MODEL_CARD.md")
+    write_manifest(directory, manifest)
+    assert "MODEL_CARD.md: empty" in problem(directory)
+
+
+def test_all_missing_and_unknown_fields_are_named_at_once(make_bundle: Bundles) -> None:
+    directory = make_bundle()
+    manifest = read_manifest(directory)
+    del manifest["licence"], manifest["training_data"]
+    write_manifest(directory, manifest | {"license": "MIT"})
+    assert "fields: missing licence, training_data; unknown license" in problem(directory)
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "data/../../secret.txt", ""])
@@ -187,9 +207,9 @@ def test_check_lists_every_problem(make_bundle: Bundles) -> None:
     directory = make_bundle(licence="none", description="")
     (directory / "stray").write_bytes(b"")
     assert [problem.split(": ")[:2] for problem in check(directory)] == [
-        ["bundle.yaml", "licence"],
-        ["bundle.yaml", "description"],
-        ["stray", "not listed in bundle.yaml (sha256)"],
+        [f"{directory}/bundle.yaml", "licence"],
+        [f"{directory}/bundle.yaml", "description"],
+        [f"{directory}/stray", "not listed in bundle.yaml (sha256)"],
     ]
 
 

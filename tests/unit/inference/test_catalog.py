@@ -88,7 +88,7 @@ def test_a_failure_leaves_the_others_serving(two: Path, make_bundle: Bundles, tm
     assert len(catalog.models) == 3
     assert {Path(path).name: reason.partition(": ")[2] for path, reason in catalog.failures.items()} == {
         "one-1.9": "model.onnx: its SHA-256 is not the one in bundle.yaml",
-        "garbage": "ONNX Runtime refuses the graph (InvalidProtobuf)",
+        "garbage": "ONNX Runtime refuses the graph (Protobuf parsing failed)",
         "nowhere": "no bundle.yaml here or one folder below",
     }
 

@@ -29,7 +29,7 @@ TEXT = st.text(min_size=1, max_size=20)
 HEX = st.binary(min_size=32, max_size=32).map(bytes.hex)
 COUNT = st.integers(0, SAFE)
 ANY = st.integers(-SAFE, SAFE)
-MODELS = st.builds(ModelRef, TEXT, TEXT, HEX, TEXT)
+MODELS = st.builds(ModelRef, TEXT, TEXT, HEX, TEXT, st.just("") | HEX)
 COUNTS = st.dictionaries(st.from_regex("[A-Za-z_]{1,9}", fullmatch=True), st.integers(1, SAFE), max_size=3)
 REPORTS = st.builds(
     RedactionReport,
