@@ -90,6 +90,8 @@ class Lifecycle:
 
     def active(self, rule: Rule) -> dict[Series, Alert]:
         """Pending and firing alerts of a rule."""
+        if not self.alerts:
+            return {}
         return {series: alert for (rule_id, series), alert in self.alerts.items() if rule_id == rule.id}
 
     # Steps --------------------------------------------------------------------------------------------------------
@@ -275,7 +277,7 @@ def summary(rule: Rule, series: Series, reading: Reading, step: Step) -> str:
         "code_ratio": f"is {reading.value:.0%} of all answers",
         "degraded_ratio": f"answers {reading.value:.0%} in degraded mode",
         "redaction_failures": "could not redact requests",
-        "audit_gap": "has requests without an audit event",
+        "audit_gap": "has requests without an audit event, or audit events that are gone",
         "late_events": "left out audit events that came too late",
         "unreadable_events": "found records in the audit topic that it cannot read",
         "series_overflow": "has more series than it may keep",

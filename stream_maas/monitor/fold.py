@@ -16,14 +16,25 @@ that lags, or a broker that says nothing, therefore closes no window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from stream_maas.monitor.histogram import BIN_COUNT, bins_of
-from stream_maas.monitor.outcomes import ANSWERED, REDACTION_ERROR, Outcome, Outcomes
+from stream_maas.monitor.frequent import CAPACITY_FACTOR, DECAY_STEPS, EXCHANGE_STEPS, FrequentTenants
+from stream_maas.monitor.lag import Lag, Tick
+from stream_maas.monitor.outcomes import REDACTION_ERROR, Outcome, Outcomes
+from stream_maas.monitor.partial import (
+    MAX_EVIDENCE,
+    Cell,
+    Counts,
+    Partial,
+    Place,
+    RequestPartition,
+    counted,
+    first_places,
+)
 from stream_maas.monitor.rules import Ruleset
 from stream_maas.monitor.series import (
     BAD,
@@ -33,63 +44,21 @@ from stream_maas.monitor.series import (
     LATE,
     MISSING,
     MONITOR,
+    OTHER,
     REDACTION,
     SERVICE,
     TOTAL,
     UNREADABLE,
+    UNWRITTEN,
     Series,
     SeriesStore,
     series_of,
 )
+from stream_maas.monitor.writers import WriterCounts
 
-Counts = npt.NDArray[np.int64]
-RequestPartition = tuple[str, int]
-Place = tuple[int, int]
-"""Partition of the audit topic, and offset."""
-
-MAX_EVIDENCE = 5
-MAX_SAMPLES = 128
+Rows = npt.NDArray[np.intp]
 GAP_TOLERANCE = 1
 """Missing request offsets that mean nothing: the marker of a client's transaction takes up one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """What the world looked like from outside the log, as an input: written to the journal before it matters."""
-
-    at_us: int
-    idle: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    """Audit partition -> (next offset to read, time up to which it is known that nothing came, epoch us)."""
-    ends: Mapping[RequestPartition, int] = field(default_factory=dict)
-    """End offsets of the request topics."""
-    away_us: int = 0
-    """How long no monitor was there before this tick."""
-    seen_at: int = 0
-    """The instant that was shown when it was taken in: it can only be shown after that."""
-
-
-@dataclass(slots=True)
-class Cell:
-    """Counts of one outcome in one step."""
-
-    events: int
-    slow: Counts
-    """Above each latency limit; shape (limits,)."""
-
-
-@dataclass(slots=True)
-class Delta:
-    """What one instant will show of one step."""
-
-    cells: dict[Outcome, Cell] = field(default_factory=dict)
-    distributions: dict[tuple[str, str, str], Counts] = field(default_factory=dict)
-    """(lane, model, version) -> bin counts of latency and queue delay, shape (2, BIN_COUNT)."""
-    evidence: dict[tuple[Outcome, int], list[Place]] = field(default_factory=dict)
-    """(outcome, counter) -> the first places that it counts."""
-    answered: dict[RequestPartition, list[int]] = field(default_factory=dict)
-    """[next request offset, requests without an event]."""
-    late: int = 0
-    unreadable: int = 0
 
 
 @dataclass(slots=True)
@@ -98,31 +67,9 @@ class PartitionClock:
 
     next_offset: int
     clock_us: int
+    writers: WriterCounts
     repeats: int = 0
     """Events that told of a request that had been told of before (at-least-once brokers)."""
-
-
-@dataclass(slots=True)
-class Lag:
-    """One request partition as of the last instant."""
-
-    answered: int | None = None
-    """The next request offset that no audit event has told of; None until something is known."""
-    unanswered_since: list[tuple[int, int]] = field(default_factory=list)
-    """(time in us, end offset): samples whose end is still ahead of `answered`, oldest first."""
-    last_answer: int = 0
-    """Instant."""
-    end: int = 0
-    """As last sampled."""
-
-    @property
-    def unanswered(self) -> int:
-        """Requests without an answer when last sampled."""
-        return max(0, self.unanswered_since[-1][1] - (self.answered or 0)) if self.unanswered_since else 0
-
-    def seconds(self, now_us: int) -> float:
-        """How long the oldest unanswered request has been waiting, at least: since the sample that first showed it."""
-        return max(0, now_us - self.unanswered_since[0][0]) / 1e6 if self.unanswered_since else 0.0
 
 
 class Fold:
@@ -134,10 +81,11 @@ class Fold:
         self.limits_us = rules.latency_limits_us
         self.instant = self.origin = (at_us - timing.disorder_us) // timing.step_us
         """What is shown, and where it began: nothing is known of what was before `origin`."""
-        self.partitions = {number: PartitionClock(offset, at_us) for number, offset in sorted(offsets.items())}
-        self.pending: dict[int, dict[int, Delta]] = {}
+        self.partitions = {number: _clock(offset, at_us) for number, offset in sorted(offsets.items())}
+        self.pending: dict[int, dict[int, Partial]] = {}
         """Instant of showing -> end of the step (instant) -> what is shown."""
         self.store = SeriesStore(FIRST_SLOW + len(self.limits_us), rules.max_series, rules.max_tenants)
+        self.tenants = FrequentTenants(CAPACITY_FACTOR * max(1, rules.max_tenants))
         self.lags: dict[RequestPartition, Lag] = {}
         self.told: dict[RequestPartition, tuple[int, int]] = {}
         """(next request offset, newest request timestamp in ms) as read, not as shown: finds repeats and gaps."""
@@ -150,7 +98,7 @@ class Fold:
 
     def add_partition(self, partition: int, offset: int, clock_us: int) -> None:
         """The audit topic got another partition; before `clock_us` nothing of it is waited for."""
-        self.partitions.setdefault(partition, PartitionClock(offset, clock_us))
+        self.partitions.setdefault(partition, _clock(offset, clock_us))
 
     # Taking in ----------------------------------------------------------------------------------------------------
 
@@ -164,17 +112,24 @@ class Fold:
         # The clock as each row finds it: what came before the row decides whether it is late.
         newest = np.maximum.accumulate(np.concatenate([[clock.clock_us], outcomes.event_us]))
         clock.clock_us = int(newest[-1])
-        for offset in outcomes.unreadable:
-            behind = self._behind(int(newest[np.searchsorted(outcomes.offset, offset)]))
-            self._delta(behind, behind).unreadable += 1
+        for offset in outcomes.unreadable.tolist():
+            self._behind(outcomes, newest, offset).unreadable += 1
+        unwritten = clock.writers.follow(outcomes)
+        for place in np.flatnonzero(unwritten).tolist():
+            offset = int(outcomes.link_offset[place])
+            partial = self._behind(outcomes, newest, offset)
+            partial.unwritten += int(unwritten[place])
+            partial.holes = first_places(partial.holes, [(partition, offset)])
         if not len(outcomes):
             return
         repeated, missing = self._follow_requests(clock, outcomes)
         self._place(partition, outcomes, newest[:-1] - self.timing.disorder_us, repeated, missing)
 
-    def _behind(self, clock_us: int) -> int:
-        """The first instant after a partition's watermark."""
-        return (clock_us - self.timing.disorder_us) // self.timing.step_us + 1
+    def _behind(self, outcomes: Outcomes, newest: Counts, offset: int) -> Partial:
+        """What is shown at the first instant after the watermark that a record found, and belongs to no step."""
+        clock_us = int(newest[np.searchsorted(outcomes.offset, offset)])
+        behind = (clock_us - self.timing.disorder_us) // self.timing.step_us + 1
+        return self._partial(behind, behind)
 
     def _follow_requests(self, clock: PartitionClock, outcomes: Outcomes) -> tuple[npt.NDArray[np.bool_], Counts]:
         """Which rows tell of a request a second time, and how many requests were skipped before each row."""
@@ -191,10 +146,10 @@ class Fold:
         self,
         source: RequestPartition,
         outcomes: Outcomes,
-        rows: npt.NDArray[np.intp],
+        rows: Rows,
         repeated: npt.NDArray[np.bool_],
         missing: Counts,
-    ) -> npt.NDArray[np.intp]:
+    ) -> Rows:
         """Mark rows of one request partition up to where its topic was made anew; the rows that are left.
 
         A partition's requests are answered in order, so what is not ahead of everything before is a repetition; unless
@@ -232,71 +187,26 @@ class Fold:
         shown = np.where(late, behind, step_end)
         dropped = late & (watermark_us - step_end * step_us > self.timing.grace_us)
         step_end = np.where(dropped, shown, step_end)
-        for shown_at, end in sorted({*zip(shown.tolist(), step_end.tolist(), strict=True)}):
-            rows = (shown == shown_at) & (step_end == end)
-            delta = self._delta(shown_at, end)
-            delta.late += int((rows & dropped & ~repeated).sum())
-            self._add(delta, partition, outcomes, np.flatnonzero(rows & ~dropped & ~repeated))
-            self._answer(delta, outcomes, np.flatnonzero(rows & ~repeated), missing)
+        order = np.lexsort((step_end, shown))
+        changes = np.flatnonzero(np.diff(shown[order]) | np.diff(step_end[order])) + 1
+        for rows in np.split(order, changes):
+            partial = self._partial(int(shown[rows[0]]), int(step_end[rows[0]]))
+            if repeated.any():
+                rows = rows[~repeated[rows]]
+            partial.merge(self._counted(partition, outcomes, rows, dropped[rows], missing))
 
-    def _delta(self, shown_at: int, step_end: int) -> Delta:
-        return self.pending.setdefault(shown_at, {}).setdefault(step_end, Delta())
+    def _counted(
+        self, partition: int, outcomes: Outcomes, rows: Rows, dropped: npt.NDArray[np.bool_], missing: Counts
+    ) -> Partial:
+        """Rows (indexes, ascending) of one step; those that came after their grace only tell that they came."""
+        late = int(np.count_nonzero(dropped))
+        partial = counted(partition, outcomes, rows[~dropped] if late else rows, self.limits_us)
+        partial.late = late
+        _answer(partial, partition, outcomes, rows, missing)
+        return partial
 
-    def _answer(self, delta: Delta, outcomes: Outcomes, rows: npt.NDArray[np.intp], missing: Counts) -> None:
-        for number in np.unique(outcomes.request[rows]).tolist():
-            mine = rows[outcomes.request[rows] == number]
-            entry = delta.answered.setdefault(outcomes.requests[number], [0, 0])
-            entry[0] = max(entry[0], int(outcomes.request_offset[mine].max()) + 1)
-            entry[1] += int(missing[mine].sum())
-
-    def _add(self, delta: Delta, partition: int, outcomes: Outcomes, rows: npt.NDArray[np.intp]) -> None:
-        """Count rows (indexes) of one step."""
-        if not len(rows):
-            return
-        kinds, total_us = outcomes.kind[rows], outcomes.total_us[rows]
-        size = len(outcomes.kinds)
-        answered = np.array([kind.code == ANSWERED for kind in outcomes.kinds])[kinds]
-        events = np.bincount(kinds, minlength=size)
-        slow_rows = [answered & (total_us > limit) for limit in self.limits_us]
-        counts = [np.bincount(kinds[over], minlength=size) for over in slow_rows]
-        slow = np.array(counts, dtype=np.int64).reshape(-1, size)
-        for number in np.flatnonzero(events).tolist():
-            kind = outcomes.kinds[number]
-            cell = delta.cells.setdefault(kind, Cell(0, np.zeros(len(self.limits_us), dtype=np.int64)))
-            cell.events += int(events[number])
-            cell.slow += slow[:, number]
-            if kind.code != ANSWERED:
-                counter = CLIENT if kind.is_client_fault else BAD
-                self._keep(delta, kind, counter, partition, outcomes.offset[rows[kinds == number]])
-        for limit, over in enumerate(slow_rows):
-            for number in np.unique(kinds[over]).tolist():
-                places = outcomes.offset[rows[over & (kinds == number)]]
-                self._keep(delta, outcomes.kinds[number], FIRST_SLOW + limit, partition, places)
-        self._distribute(delta, outcomes, rows, answered)
-
-    @staticmethod
-    def _keep(delta: Delta, kind: Outcome, counter: int, partition: int, offsets: Counts) -> None:
-        places = delta.evidence.setdefault((kind, counter), [])
-        places += [(partition, offset) for offset in offsets[:MAX_EVIDENCE].tolist()]
-        places.sort()
-        del places[MAX_EVIDENCE:]
-
-    @staticmethod
-    def _distribute(
-        delta: Delta, outcomes: Outcomes, rows: npt.NDArray[np.intp], answered: npt.NDArray[np.bool_]
-    ) -> None:
-        groups: dict[tuple[str, str, str], int] = {}
-        group_of = np.array([groups.setdefault(kind[:3], len(groups)) for kind in outcomes.kinds])
-        group = group_of[outcomes.kind[rows]]
-        size = len(groups) * BIN_COUNT
-        queue = np.bincount(group * BIN_COUNT + bins_of(outcomes.queue_us[rows]), minlength=size)
-        taken = group[answered] * BIN_COUNT + bins_of(outcomes.total_us[rows][answered])
-        latency = np.bincount(taken, minlength=size)
-        both = np.stack([latency, queue]).reshape(2, -1, BIN_COUNT)
-        for name, number in groups.items():
-            if both[:, number].any():
-                counts = delta.distributions.setdefault(name, np.zeros((2, BIN_COUNT), dtype=np.int64))
-                counts += both[:, number]
+    def _partial(self, shown_at: int, step_end: int) -> Partial:
+        return self.pending.setdefault(shown_at, {}).setdefault(step_end, Partial())
 
     def tick(self, tick: Tick) -> None:
         """Take in a tick whose idle partitions stand where it says."""
@@ -337,45 +247,58 @@ class Fold:
         """Go on by one instant. Only while `instant < target`."""
         self.instant += 1
         instant = self.instant
-        deltas = self.pending.pop(instant, {})
-        for step_end in sorted(deltas):
-            self._show(deltas[step_end], step_end)
+        partials = self.pending.pop(instant, {})
+        calls: dict[str, int] = {}
+        for step_end in sorted(partials):
+            self._show(partials[step_end], step_end, calls)
+        self.tenants.add(calls)
         self._show_samples()
         self.store.close(instant)
 
-    def _show(self, delta: Delta, step_end: int) -> None:
+    def _show(self, partial: Partial, step_end: int, calls: dict[str, int]) -> None:
         column_count = self.store.totals.shape[1]
         sums: dict[Series, Counts] = {}
-        for kind in sorted(delta.cells):
-            counts = _counts(kind, delta.cells[kind], column_count)
+        for kind in sorted(partial.cells):
+            counts = _counts(kind, partial.cells[kind], column_count)
             for series in series_of(*kind[:5]):
                 sums[series] = sums[series] + counts if series in sums else counts
-        monitor = np.zeros(column_count, dtype=np.int64)
-        monitor[LATE], monitor[UNREADABLE] = delta.late, delta.unreadable
-        monitor[MISSING] = sum(missing for _, missing in delta.answered.values())
-        if monitor.any():
-            sums[MONITOR] = monitor
-            sums[SERVICE] = sums.get(SERVICE, np.zeros(column_count, dtype=np.int64)) + _only(monitor, MISSING)
-        for series in sorted(sums):
+        for series, counts in sums.items():
+            if series.per == "tenant" and series.labels[0][1] != OTHER:
+                name = series.labels[0][1]
+                calls[name] = calls.get(name, 0) + int(counts[TOTAL])
+        self._show_log(partial, sums, column_count)
+        # Where there is no room for all that are new, those that call most have it.
+        for series in sorted(sums, key=lambda one: (-sums[one][TOTAL], one)):
             self.store.add(series, sums[series], instant=self.instant, bucket_end=step_end)
-        self._show_distributions(delta, step_end)
-        for (kind, counter), places in sorted(delta.evidence.items()):
+        self._show_distributions(partial, step_end)
+        for (kind, counter), places in sorted(partial.evidence.items()):
             self._show_evidence(series_of(*kind[:5]), counter, places)
-        for source, (answered, _) in sorted(delta.answered.items()):
-            lag = self.lags.setdefault(source, Lag())
-            lag.answered = max(lag.answered or 0, answered)
-            lag.last_answer = self.instant
-            _forget_answered(lag)
+        for source, (next_offset, _) in sorted(partial.answered.items()):
+            self.lags.setdefault(source, Lag()).answer(next_offset, self.instant)
 
-    def _show_distributions(self, delta: Delta, step_end: int) -> None:
-        for (lane, model, version), (latency, queue) in sorted(delta.distributions.items(), key=lambda item: item[0]):
+    def _show_log(self, partial: Partial, sums: dict[Series, Counts], column_count: int) -> None:
+        """What is wrong with the audit log itself."""
+        missing = sum(missing for _, missing in partial.answered.values())
+        if not (partial.late or partial.unreadable or partial.unwritten or missing):
+            return
+        gap = np.zeros(column_count, dtype=np.int64)
+        gap[MISSING], gap[UNWRITTEN] = missing, partial.unwritten
+        sums[SERVICE] = sums.get(SERVICE, np.zeros(column_count, dtype=np.int64)) + gap
+        monitor = gap.copy()
+        monitor[LATE], monitor[UNREADABLE] = partial.late, partial.unreadable
+        sums[MONITOR] = monitor
+        if partial.holes:
+            self._show_evidence((SERVICE,), MISSING, partial.holes)
+
+    def _show_distributions(self, partial: Partial, step_end: int) -> None:
+        for (lane, model, version), (latency, queue) in sorted(partial.distributions.items(), key=lambda item: item[0]):
             for series in series_of(lane, model, version, "", ""):
                 for name, counts in (("latency", latency), ("queue", queue)):
                     self.store.add_distribution(series, name, counts, instant=self.instant, bucket_end=step_end)
 
     def _show_evidence(self, found: Iterable[Series], counter: int, places: list[Place]) -> None:
         for series in found:
-            kept = self.evidence.setdefault((series, counter), [])
+            kept = self.evidence.setdefault((self.store.home(series), counter), [])
             kept += [(self.instant, *place) for place in places]
             kept.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
             del kept[MAX_EVIDENCE:]
@@ -390,27 +313,36 @@ class Fold:
         for tick in due:
             self.away_s = max(self.away_s, tick.away_us / 1e6)
             for source, end in sorted(tick.ends.items()):
-                self._sample(source, end, tick.at_us)
+                self.lags.setdefault(source, Lag()).sample(end, tick.at_us)
 
-    def _sample(self, source: RequestPartition, end: int, at_us: int) -> None:
-        lag = self.lags.setdefault(source, Lag())
-        if lag.answered is None or end < lag.end:
-            # Nothing is known of what was before the first look, or the topic was made anew: begin here.
-            lag.answered = end
-            lag.unanswered_since.clear()
-        elif end > lag.answered:
-            lag.unanswered_since.append((at_us, end))
-            if len(lag.unanswered_since) > MAX_SAMPLES:
-                # Every second one but the oldest: the past gets coarser, its beginning stays.
-                del lag.unanswered_since[1::2]
-        lag.end = end
+    # Keeping ------------------------------------------------------------------------------------------------------
+
+    def exchange_tenants(self, kept: Collection[Series]) -> bool:
+        """Give the series of tenants to those that call most, where that is due at this instant; whether any changed.
+
+        What a tenant that goes has counted goes on counting in the overflow series. `kept` have alerts: they stay.
+        """
+        changes: list[tuple[str | None, str]] = []
+        if self.instant % EXCHANGE_STEPS == 0:
+            shown = {series.labels[0][1] for series in self.store.of_kind("tenant")[0]} - {OTHER}
+            names = {series.labels[0][1] for series in kept if series.per == "tenant"}
+            changes = self.tenants.exchange(shown, names, self.store.room_for_tenants)
+        for goes, comes in changes:
+            if goes is not None:
+                series = _tenant(goes)
+                self.store.give_up(series)
+                self._forget_evidence(series)
+            self.store.row(_tenant(comes))
+        if self.instant % DECAY_STEPS == 0:
+            self.tenants.decay()
+        return bool(changes)
 
     def set_limits(self, limits_us: tuple[int, ...]) -> None:
         """Other latency limits: counts of those that stay are kept, those of new ones begin now."""
         kept = [self.limits_us.index(limit) if limit in self.limits_us else -1 for limit in limits_us]
-        for deltas in self.pending.values():
-            for delta in deltas.values():
-                for cell in delta.cells.values():
+        for partials in self.pending.values():
+            for partial in partials.values():
+                for cell in partial.cells.values():
                     cell.slow = np.array([cell.slow[old] if old >= 0 else 0 for old in kept], dtype=np.int64)
         self.store.take_columns([*range(FIRST_SLOW), *(FIRST_SLOW + old if old >= 0 else -1 for old in kept)])
         self.limits_us = limits_us
@@ -418,14 +350,29 @@ class Fold:
     def gone(self, series: Series) -> None:
         """Forget a series that has been silent for as long as anything is remembered."""
         self.store.drop(series)
+        self._forget_evidence(series)
+
+    def _forget_evidence(self, series: Series) -> None:
         for key in [key for key in self.evidence if key[0] == series]:
             del self.evidence[key]
 
 
-def _forget_answered(lag: Lag) -> None:
-    """Drop samples that are answered."""
-    answered = lag.answered or 0
-    lag.unanswered_since = [sample for sample in lag.unanswered_since if sample[1] > answered]
+def _clock(offset: int, clock_us: int) -> PartitionClock:
+    return PartitionClock(offset, clock_us, WriterCounts(joins=offset > 0))
+
+
+def _tenant(name: str) -> Series:
+    return Series("tenant", (("tenant", name),))
+
+
+def _answer(partial: Partial, partition: int, outcomes: Outcomes, rows: Rows, missing: Counts) -> None:
+    """Which requests rows (indexes) tell of, and what is missing before them."""
+    for number in np.unique(outcomes.request[rows]).tolist():
+        mine = rows[outcomes.request[rows] == number]
+        next_offset = int(outcomes.request_offset[mine].max()) + 1
+        partial.answered[outcomes.requests[number]] = [next_offset, int(missing[mine].sum())]
+    holes = outcomes.offset[rows[missing[rows] > 0]][:MAX_EVIDENCE]
+    partial.holes = first_places(partial.holes, [(partition, offset) for offset in holes.tolist()])
 
 
 def _counts(kind: Outcome, cell: Cell, column_count: int) -> Counts:
@@ -437,9 +384,3 @@ def _counts(kind: Outcome, cell: Cell, column_count: int) -> Counts:
     counts[DEGRADED] = cell.events if kind.degraded else 0
     counts[FIRST_SLOW:] = cell.slow
     return counts
-
-
-def _only(counts: Counts, column: int) -> Counts:
-    kept = np.zeros_like(counts)
-    kept[column] = counts[column]
-    return kept

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from stream_maas.errors import UndecodableError
 from stream_maas.monitor.commands import Command, command_of
-from stream_maas.monitor.fold import Tick
+from stream_maas.monitor.lag import Tick
 from stream_maas.monitor.monitor import Applied, Monitor
 from stream_maas.monitor.outcomes import Outcomes
 from stream_maas.monitor.rules import Ruleset

@@ -8,9 +8,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from stream_maas.monitor.fold import Fold, Lag, RequestPartition
+from stream_maas.monitor.fold import Fold
 from stream_maas.monitor.histogram import quantile_of
-from stream_maas.monitor.rules import DAY_US, Rule
+from stream_maas.monitor.lag import Lag
+from stream_maas.monitor.partial import RequestPartition
+from stream_maas.monitor.rules import DAY_US, Per, Rule
 from stream_maas.monitor.series import (
     BAD,
     CLIENT,
@@ -23,6 +25,7 @@ from stream_maas.monitor.series import (
     REDACTION,
     TOTAL,
     UNREADABLE,
+    UNWRITTEN,
     Counts,
     Series,
 )
@@ -62,6 +65,7 @@ class Measurer:
         self._fold = fold
         self._day_steps = round(DAY_US * time_scale / fold.timing.step_us)
         self._windows: dict[tuple[int, int], np.ndarray] = {}
+        self._counts: dict[tuple[Per, int], Counts] = {}
 
     def readings(self, rule: Rule, active: Collection[Series]) -> Iterator[Reading]:
         """Breaching series and active ones, in the order of their labels."""
@@ -72,7 +76,8 @@ class Measurer:
         row = self._fold.store.index.get(series)
         if row is None:
             return [Window(length_us, 0, 0) for length_us in rule.windows_us], math.nan
-        counts = [self._good_bad(rule, self._window(length_us)[[row]]) for length_us in rule.windows_us]
+        windows_of = [self._window(length_us)[[row]].astype(np.int64) for length_us in rule.windows_us]
+        counts = [self._good_bad(rule, window) for window in windows_of]
         windows = [
             Window(length, int(bad[0]), int(valid[0]))
             for length, (bad, valid) in zip(rule.windows_us, counts, strict=True)
@@ -83,6 +88,7 @@ class Measurer:
     def next_instant(self) -> None:
         """The fold has moved on."""
         self._windows.clear()
+        self._counts.clear()
 
     def _window(self, length_us: int, ago_steps: int = 0) -> np.ndarray:
         key = (length_us, ago_steps)
@@ -91,20 +97,31 @@ class Measurer:
             known = self._windows[key] = self._fold.store.window(steps, self._fold.instant, ago=ago_steps)
         return known
 
+    def _of_kind(self, per: Per, length_us: int) -> tuple[list[Series], Counts]:
+        """The series of a kind and their window, shape (series, columns) int64. Rules of one kind share it."""
+        series, rows = self._fold.store.of_kind(per)
+        if (known := self._counts.get((per, length_us))) is None:
+            known = self._counts[per, length_us] = self._window(length_us)[rows].astype(np.int64)
+        return series, known
+
     # Counts -------------------------------------------------------------------------------------------------------
 
+    # Most series are well at most instants: each reader first asks the cheapest question that settles that.
+
     @staticmethod
-    def _good_bad(rule: Rule, window: np.ndarray) -> tuple[Counts, Counts]:
+    def _bad(rule: Rule, counts: Counts) -> Counts:
+        return counts[:, BAD] + counts[:, FIRST_SLOW + rule.slow] if rule.slow >= 0 else counts[:, BAD]
+
+    @classmethod
+    def _good_bad(cls, rule: Rule, counts: Counts) -> tuple[Counts, Counts]:
         """(bad, valid) of rows of a window, each (rows,) int64. Faults of callers are neither."""
-        counts = window.astype(np.int64)
-        bad = counts[:, BAD] + (counts[:, FIRST_SLOW + rule.slow] if rule.slow >= 0 else 0)
-        return bad, counts[:, TOTAL] - counts[:, CLIENT]
+        return cls._bad(rule, counts), counts[:, TOTAL] - counts[:, CLIENT]
 
     def _burn(self, rule: Rule, active: Collection[Series]) -> Iterator[Reading]:
-        series, rows = self._fold.store.of_kind(rule.per)
-        if not series:
+        series, short = self._of_kind(rule.per, rule.windows_us[0])
+        if not series or (not active and self._bad(rule, short).max() < rule.min_bad):
             return
-        counts = [self._good_bad(rule, self._window(length_us)[rows]) for length_us in rule.windows_us]
+        counts = [self._good_bad(rule, self._of_kind(rule.per, length_us)[1]) for length_us in rule.windows_us]
         (bad, valid), (long_bad, long_valid) = counts[0], counts[-1]
         budget = 1 - rule.objective
         # burn >= rate, written without a division: no series has too few events to be compared.
@@ -133,15 +150,13 @@ class Measurer:
 
     def _ratio(self, rule: Rule, active: Collection[Series]) -> Iterator[Reading]:
         """Share of one counter in all events; of a code, in all events of its model."""
-        series, rows = self._fold.store.of_kind(rule.per)
-        if not series:
-            return
-        window = self._window(rule.windows_us[0])
-        own = window[rows].astype(np.int64)
+        series, own = self._of_kind(rule.per, rule.windows_us[0])
         counter = {"reject_ratio": CLIENT, "degraded_ratio": DEGRADED}.get(rule.measure, TOTAL)
+        if not series or (not active and not own[:, counter].any()):
+            return
         bad, total = own[:, counter], own[:, TOTAL]
         if rule.measure == "code_ratio":
-            index = self._fold.store.index
+            index, window = self._fold.store.index, self._window(rule.windows_us[0])
             models = [index.get(Series("model", one.labels[:2])) for one in series]
             total = np.array([window[row, TOTAL] if row is not None else 0 for row in models], dtype=np.int64)
         breach = (bad > rule.threshold * total) & (total >= rule.min_events)
@@ -153,14 +168,19 @@ class Measurer:
     def _count(self, rule: Rule, active: Collection[Series]) -> Iterator[Reading]:
         """How many of one counter. Nothing counted is clearly well: these events are told where they happen."""
         counter = _COUNTERS[rule.measure]
-        series, rows = self._fold.store.of_kind(rule.per)
+        series, own = self._of_kind(rule.per, rule.windows_us[0])
         if not series:
             return
-        own = self._window(rule.windows_us[0])[rows].astype(np.int64)
-        breach = own[:, counter] > rule.threshold
-        for place in self._told(series, breach, active):
-            count = int(own[place, counter])
-            yield _compared(rule, series[place], count, True, count, int(own[place, TOTAL]), BAD)
+        counts = own[:, counter]
+        if counter == MISSING:
+            # Two witnesses of the same hole, request offsets and the writers' own count: one may see what the other
+            # cannot, and what both see is one.
+            counts = np.maximum(counts, own[:, UNWRITTEN])
+        if not active and counts.max() <= rule.threshold:
+            return
+        for place in self._told(series, counts > rule.threshold, active):
+            count = int(counts[place])
+            yield _compared(rule, series[place], count, True, count, int(own[place, TOTAL]), counter)
 
     def _quantile(self, rule: Rule, active: Collection[Series]) -> Iterator[Reading]:
         name = "latency" if rule.measure == "latency_quantile" else "queue"
@@ -208,16 +228,17 @@ class Measurer:
                 yield Reading(series, state, seconds, (Window(length_us, waiting, waiting),))
 
     def _no_requests(self, rule: Rule, active: Collection[Series]) -> Iterator[Reading]:
-        series, rows = self._fold.store.of_kind(rule.per)
-        if not series:
-            return
         length_us = rule.windows_us[0]
-        now = self._window(length_us)[rows, TOTAL].astype(np.int64)
         if (self._fold.instant - self._fold.origin) * self._fold.timing.step_us < length_us:
+            return
+        series, counts = self._of_kind(rule.per, length_us)
+        now = counts[:, TOTAL]
+        if not series or (not active and now.all()):
             return
         if rule.expect == "always":
             breach = now == 0
         else:
+            rows = self._fold.store.of_kind(rule.per)[1]
             days = [self._window(length_us, ago)[rows, TOTAL] for ago in (self._day_steps, 2 * self._day_steps)]
             breach = (now == 0) & (days[0] >= rule.min_events) & (days[1] >= rule.min_events)
         for place in self._told(series, breach, active):

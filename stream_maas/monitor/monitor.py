@@ -14,7 +14,8 @@ from typing import Any
 
 from stream_maas.monitor.alerts import AlertEvent, Lifecycle
 from stream_maas.monitor.commands import Command, Retire, document_of
-from stream_maas.monitor.fold import Fold, Tick
+from stream_maas.monitor.fold import Fold
+from stream_maas.monitor.lag import Tick
 from stream_maas.monitor.measure import Measurer
 from stream_maas.monitor.outcomes import Outcomes
 from stream_maas.monitor.rules import HOUR_US, Ruleset
@@ -129,6 +130,8 @@ class Monitor:
             readings = self._measurer.readings(rule, self.lifecycle.active(rule))
             self.lifecycle.observe(rule, readings, now_us, self.fold.evidence)
         self.lifecycle.remind(now_us)
+        if self.fold.exchange_tenants({series for _, series in self.lifecycle.alerts}):
+            self._measurer.next_instant()  # rows have other owners now
         if self.fold.instant % self._hour_steps == 0:
             watched = {series for _, series in self.lifecycle.alerts} | {Series(*one) for one in self.rules.expected}
             for series in self.fold.store.idle(self.fold.instant):

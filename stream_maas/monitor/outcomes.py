@@ -79,6 +79,15 @@ class _Timings(msgspec.Struct, gc=False):
     total: int
 
 
+class _Session(msgspec.Struct, gc=False):
+    id: str
+    counter: int
+
+
+class _Writer(msgspec.Struct):
+    session: _Session | None = None
+
+
 class _Data(msgspec.Struct):
     request: _Request
     timings_us: _Timings
@@ -86,6 +95,7 @@ class _Data(msgspec.Struct):
     degraded: bool = False
     model: _Model | None = None
     caller: _Caller | None = None
+    writer: _Writer | None = None
 
 
 class _Event(msgspec.Struct):
@@ -94,12 +104,17 @@ class _Event(msgspec.Struct):
     data: _Data
 
 
-class _Kind(msgspec.Struct):
+class _ServiceData(msgspec.Struct):
+    writer: _Writer | None = None
+
+
+class _ServiceEvent(msgspec.Struct):
     type: str
+    data: _ServiceData
 
 
 _EVENTS = msgspec.json.Decoder(_Event)
-_KINDS = msgspec.json.Decoder(_Kind)
+_SERVICE_EVENTS = msgspec.json.Decoder(_ServiceEvent)
 
 
 @dataclass(slots=True)
@@ -125,6 +140,14 @@ class Outcomes:
     """The offset after the last record that was looked at, decisions or not."""
     unreadable: Int64s
     """Offsets of records that look like no audit event at all, shape (u,)."""
+    sessions: list[str]
+    """The distinct writer sessions; `link` indexes them."""
+    link: Int64s
+    """Of every event with a place in the chain of its writer, decision or not, in offset order; shape (l,)."""
+    counter: Int64s
+    """Its number in that chain, shape (l,)."""
+    link_offset: Int64s
+    """Offset of the audit record, shape (l,)."""
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -133,11 +156,13 @@ class Outcomes:
         """What stands at the offsets [begin, end), as a chunk of its own."""
         end = min(end, self.next_offset)
         span = slice(*np.searchsorted(self.offset, [begin, end]))
+        linked = slice(*np.searchsorted(self.link_offset, [begin, end]))
         return Outcomes(
             self.kinds, self.kind[span], self.offset[span], self.event_us[span], self.total_us[span],
             self.queue_us[span], self.requests, self.request[span], self.request_offset[span], self.request_ms[span],
             end,
             self.unreadable[slice(*np.searchsorted(self.unreadable, [begin, end]))],
+            self.sessions, self.link[linked], self.counter[linked], self.link_offset[linked],
         )  # fmt: skip
 
 
@@ -148,17 +173,25 @@ def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
     rows: list[tuple[int, ...]] = []
     times: list[str] = []
     unreadable: list[int] = []
+    sessions: dict[str, int] = {}
+    links: list[tuple[int, int, int]] = []
     decode = _EVENTS.decode
     for record in records:
+        offset = record.offset
         try:
             event = decode(record.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError):
-            if not _is_other_event(record.value or b""):
-                unreadable.append(record.offset)
-            continue
-        if not event.type.startswith(DECISION_PREFIX):
+            writer = _writer_of_other(record.value or b"")
+            if writer is None:
+                unreadable.append(offset)
+            elif (session := writer.session) is not None:
+                links.append((sessions.setdefault(session.id, len(sessions)), session.counter, offset))
             continue
         data = event.data
+        if data.writer is not None and (session := data.writer.session) is not None:
+            links.append((sessions.setdefault(session.id, len(sessions)), session.counter, offset))
+        if not event.type.startswith(DECISION_PREFIX):
+            continue
         request, timings, model, caller = data.request, data.timings_us, data.model, data.caller
         kind = (
             request.lane,
@@ -172,7 +205,7 @@ def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
         rows.append(
             (
                 kinds.setdefault(kind, len(kinds)),
-                record.offset,
+                offset,
                 timings.total,
                 timings.queue,
                 requests.setdefault(source, len(requests)),
@@ -182,6 +215,7 @@ def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
         )
         times.append(event.time[:26])
     columns = np.array(rows, dtype=np.int64).reshape(-1, 7).T
+    chained = np.array(links, dtype=np.int64).reshape(-1, 3).T
     return Outcomes(
         kinds=[Outcome(*kind) for kind in kinds],
         kind=columns[0],
@@ -195,12 +229,19 @@ def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
         request_ms=columns[6],
         next_offset=records[-1].offset + 1,
         unreadable=np.array(unreadable, dtype=np.int64),
+        sessions=list(sessions),
+        link=chained[0],
+        counter=chained[1],
+        link_offset=chained[2],
     )
 
 
-def _is_other_event(value: bytes) -> bool:
-    """Whether it is an event of another type (a session's heartbeat, a model that was loaded)."""
+def _writer_of_other(value: bytes) -> _Writer | None:
+    """The writer of an event of another type (a session's heartbeat, a model that was loaded); None for no event."""
     try:
-        return not _KINDS.decode(value).type.startswith(DECISION_PREFIX)
+        event = _SERVICE_EVENTS.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
+        return None
+    if event.type.startswith(DECISION_PREFIX):
+        return None
+    return event.data.writer or _Writer()

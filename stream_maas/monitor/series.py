@@ -25,9 +25,10 @@ LEVELS: tuple[tuple[int, int], ...] = ((1, 362), (6, 362), (30, 866))
 HISTOGRAM_LEVEL = (6, 62)
 OTHER = "__other__"
 
-TOTAL, BAD, CLIENT, REDACTION, DEGRADED, MISSING, LATE, UNREADABLE, OVERFLOW, FIRST_SLOW = range(10)
-"""Counters. MISSING: requests without an audit event; LATE: events after their grace; OVERFLOW: events of series
-that had no room; from FIRST_SLOW on, answers above each latency limit."""
+TOTAL, BAD, CLIENT, REDACTION, DEGRADED, MISSING, UNWRITTEN, LATE, UNREADABLE, OVERFLOW, FIRST_SLOW = range(11)
+"""Counters. MISSING: requests without an audit event; UNWRITTEN: events that their writers have counted and that are
+not there; LATE: events after their grace; OVERFLOW: how often a series had no room; from FIRST_SLOW on, answers above
+each latency limit."""
 
 
 class Series(NamedTuple):
@@ -80,28 +81,52 @@ class SeriesStore:
         for series in (SERVICE, MONITOR):
             self.row(series)
 
+    @property
+    def room_for_tenants(self) -> int:
+        """How many tenants more can have a series of their own."""
+        return max(0, min(self._max_tenants - self._tenants, self._max_series - len(self.index)))
+
+    def home(self, series: Series) -> Series:
+        """Where a series counts: itself, or the overflow series of its kind where it has no row and no room."""
+        if series in self.index:
+            return series
+        overflow = _overflow(series)
+        if series == overflow:
+            return series  # One overflow series for each kind always has room.
+        full = self.room_for_tenants == 0 if series.per == "tenant" else len(self.index) >= self._max_series
+        return overflow if full else series
+
     def row(self, series: Series) -> int:
         """The row of a series, made when it is new; that of its kind's overflow series where there is no room."""
-        if (row := self.index.get(series)) is not None:
-            return row
-        overflow = Series(series.per, tuple((name, OTHER) for name, _ in series.labels))
-        if series.per == "tenant" and series != overflow and self._tenants >= self._max_tenants:
-            return self.row(overflow)  # as it is meant: the others are shown together
-        # One overflow series for each kind always has room.
-        if series != overflow and len(self.index) >= self._max_series:
+        home = self.home(series)
+        if home != series and (series.per != "tenant" or self._tenants < self._max_tenants):
+            # That tenants are shown together is meant; anything else is not.
             self.totals[self.index[MONITOR], OVERFLOW] += 1
             self.changed.add(MONITOR)
-            return self.row(overflow)
+        return self.make(home)
+
+    def make(self, series: Series) -> int:
+        """The row of a series, made when it is new, whatever room there is."""
+        if (known := self.index.get(series)) is not None:
+            return known
         row = self._free.pop() if self._free else len(self.index)
         if row >= len(self.totals):
             self._grow()
         self.index[series] = row
-        self._tenants += series.per == "tenant"
+        self._tenants += _is_tenant(series)
         self._kinds.pop(series.per, None)
         if series.per in HISTOGRAMS and len(self.histograms) < 2 * MAX_HISTOGRAM_SERIES:
             self.histograms |= {(series, name): HistogramRing() for name in HISTOGRAMS[series.per]}
         self.changed.add(series)
         return row
+
+    def give_up(self, series: Series) -> None:
+        """Drop a series without distributions; all that it has counted, whenever, counts in the overflow series."""
+        row, other = self.index[series], self.make(_overflow(series))
+        for array in (self.totals[None], *self.rings):
+            array[:, other] += array[:, row]
+        self.changed.add(_overflow(series))
+        self.drop(series)
 
     def _grow(self) -> None:
         self.totals = np.concatenate([self.totals, np.zeros_like(self.totals)])
@@ -119,7 +144,7 @@ class SeriesStore:
     def drop(self, series: Series) -> None:
         """Forget a series; its row is used again."""
         row = self.index.pop(series)
-        self._tenants -= series.per == "tenant"
+        self._tenants -= _is_tenant(series)
         self._kinds.pop(series.per, None)
         self.totals[row] = 0
         for ring in self.rings:
@@ -195,6 +220,14 @@ class SeriesStore:
         busy = {*np.flatnonzero(self.window((slots - 2) * size, instant).any(axis=1)).tolist()}
         kept = {SERVICE, MONITOR}
         return sorted(series for series, row in self.index.items() if row not in busy and series not in kept)
+
+
+def _overflow(series: Series) -> Series:
+    return Series(series.per, tuple((name, OTHER) for name, _ in series.labels))
+
+
+def _is_tenant(series: Series) -> bool:
+    return series.per == "tenant" and series != _overflow(series)
 
 
 def labels_of(series: Series) -> dict[str, str]:

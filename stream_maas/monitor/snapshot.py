@@ -19,16 +19,19 @@ import numpy as np
 from stream_maas.errors import UndecodableError
 from stream_maas.monitor.alerts import Alert, Lifecycle
 from stream_maas.monitor.commands import command_of
-from stream_maas.monitor.fold import Cell, Delta, Fold, Lag, PartitionClock, Tick
+from stream_maas.monitor.fold import Fold, PartitionClock
 from stream_maas.monitor.histogram import BIN_COUNT
+from stream_maas.monitor.lag import Lag, Tick
 from stream_maas.monitor.measure import Reading, Window
 from stream_maas.monitor.monitor import Monitor
 from stream_maas.monitor.outcomes import Outcome
+from stream_maas.monitor.partial import Cell, Partial
 from stream_maas.monitor.rules import Rule
 from stream_maas.monitor.rules_file import ruleset_of
 from stream_maas.monitor.series import HISTOGRAM_LEVEL, HISTOGRAMS, LEVELS, HistogramRing, Series, SeriesStore
+from stream_maas.monitor.writers import WriterCounts
 
-VERSION = 1
+VERSION = 2
 HEADER = b"header"
 _SERIES = b"series:"
 _KEPT = 2
@@ -177,7 +180,7 @@ def _series(store: SeriesStore, series: Series, instant: int) -> dict[str, Any]:
 
 
 def _restore_series(store: SeriesStore, series: Series, document: Mapping[str, Any], instant: int) -> None:
-    row = store.row(series)
+    row = store.make(series)
     column_count = store.totals.shape[1]
     store.totals[row] = _array(document["totals"], column_count)[0]
     for (size, slots), ring, raw in zip(LEVELS, store.rings, document["rings"], strict=True):
@@ -229,10 +232,12 @@ def _header(monitor: Monitor, written: Mapping[Series, int], position: Position)
         "instant": fold.instant,
         "origin": fold.origin,
         "partitions": [(n, one.next_offset, one.clock_us, one.repeats) for n, one in fold.partitions.items()],
+        "writers": [(n, one.writers.joins, list(one.writers.next.items())) for n, one in fold.partitions.items()],
+        "tenants": [fold.tenants.error, sorted(fold.tenants.counts.items())],
         "pending": [
-            (shown_at, step_end, _delta(delta))
-            for shown_at, deltas in sorted(fold.pending.items())
-            for step_end, delta in sorted(deltas.items())
+            (shown_at, step_end, _partial(partial))
+            for shown_at, partials in sorted(fold.pending.items())
+            for step_end, partial in sorted(partials.items())
         ],
         "lags": [
             (*source, lag.answered, lag.unanswered_since, lag.last_answer, lag.end)
@@ -249,17 +254,19 @@ def _header(monitor: Monitor, written: Mapping[Series, int], position: Position)
     }
 
 
-def _delta(delta: Delta) -> dict[str, Any]:
+def _partial(partial: Partial) -> dict[str, Any]:
     return {
-        "cells": [(kind, cell.events, cell.slow.tolist()) for kind, cell in sorted(delta.cells.items())],
+        "cells": [(kind, cell.events, cell.slow.tolist()) for kind, cell in sorted(partial.cells.items())],
         "distributions": [
             (name, np.flatnonzero(counts).tolist(), counts[counts != 0].tolist())
-            for name, counts in sorted(delta.distributions.items(), key=lambda item: item[0])
+            for name, counts in sorted(partial.distributions.items(), key=lambda item: item[0])
         ],
-        "evidence": [(key[0], key[1], places) for key, places in sorted(delta.evidence.items())],
-        "answered": [(*source, *entry) for source, entry in sorted(delta.answered.items())],
-        "late": delta.late,
-        "unreadable": delta.unreadable,
+        "evidence": [(key[0], key[1], places) for key, places in sorted(partial.evidence.items())],
+        "answered": [(*source, *entry) for source, entry in sorted(partial.answered.items())],
+        "late": partial.late,
+        "unreadable": partial.unreadable,
+        "unwritten": partial.unwritten,
+        "holes": partial.holes,
     }
 
 
@@ -283,9 +290,14 @@ def _monitor(header: Mapping[str, Any]) -> Monitor:
     monitor = Monitor(rules, header["audit_topic"], offsets, 0)
     fold = Fold(rules, offsets, 0)
     fold.instant, fold.origin = header["instant"], header["origin"]
-    fold.partitions = {n: PartitionClock(offset, clock, repeats) for n, offset, clock, repeats in header["partitions"]}
+    writers = {number: _writers(joins, counts) for number, joins, counts in header["writers"]}
+    fold.partitions = {
+        n: PartitionClock(offset, clock, writers[n], repeats) for n, offset, clock, repeats in header["partitions"]
+    }
+    fold.tenants.error, calls = header["tenants"]
+    fold.tenants.counts = dict(calls)
     for shown_at, step_end, raw in header["pending"]:
-        fold.pending.setdefault(shown_at, {})[step_end] = _delta_from(raw)
+        fold.pending.setdefault(shown_at, {})[step_end] = _partial_from(raw)
     fold.lags = {
         (topic, partition): Lag(answered, [(at, until) for at, until in since], last, end)
         for topic, partition, answered, since, last, end in header["lags"]
@@ -310,19 +322,26 @@ def _monitor(header: Mapping[str, Any]) -> Monitor:
     return monitor
 
 
-def _delta_from(raw: Mapping[str, Any]) -> Delta:
-    delta = Delta(late=raw["late"], unreadable=raw["unreadable"])
+def _writers(joins: bool, counts: Any) -> WriterCounts:
+    writers = WriterCounts(joins=joins)
+    writers.next = dict(counts)
+    return writers
+
+
+def _partial_from(raw: Mapping[str, Any]) -> Partial:
+    holes = [(partition, offset) for partition, offset in raw["holes"]]
+    partial = Partial(late=raw["late"], unreadable=raw["unreadable"], unwritten=raw["unwritten"], holes=holes)
     for kind, events, slow in raw["cells"]:
-        delta.cells[Outcome(*kind)] = Cell(events, np.array(slow, dtype=np.int64))
+        partial.cells[Outcome(*kind)] = Cell(events, np.array(slow, dtype=np.int64))
     for name, places, values in raw["distributions"]:
         counts = np.zeros(2 * BIN_COUNT, dtype=np.int64)
         counts[places] = values
-        delta.distributions[tuple(name)] = counts.reshape(2, BIN_COUNT)
+        partial.distributions[tuple(name)] = counts.reshape(2, BIN_COUNT)
     for kind, counter, found in raw["evidence"]:
-        delta.evidence[Outcome(*kind), counter] = [(partition, offset) for partition, offset in found]
+        partial.evidence[Outcome(*kind), counter] = [(partition, offset) for partition, offset in found]
     for topic, partition, answered, missing in raw["answered"]:
-        delta.answered[topic, partition] = [answered, missing]
-    return delta
+        partial.answered[topic, partition] = [answered, missing]
+    return partial
 
 
 def _alert_from(raw: Mapping[str, Any]) -> Alert:

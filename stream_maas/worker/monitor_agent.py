@@ -24,8 +24,8 @@ from stream_maas.kafka.reading import reader
 from stream_maas.monitor import snapshot
 from stream_maas.monitor.alerts import AlertEvent
 from stream_maas.monitor.commands import decode_command
-from stream_maas.monitor.fold import Tick
 from stream_maas.monitor.journal import Added, Began, Entry, Feeder, Ticked, TookEffect, decode_entry, encode_entry
+from stream_maas.monitor.lag import Tick
 from stream_maas.monitor.monitor import Monitor, Outputs
 from stream_maas.monitor.outcomes import read_outcomes
 from stream_maas.monitor.publication import HEARTBEAT_KEY, alert_data, encode_alert, encode_heartbeat

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stream_maas.monitor.fold import Tick
+from stream_maas.monitor.lag import Tick
 from stream_maas.monitor.monitor import Monitor
 from stream_maas.monitor.outcomes import Outcome
 from stream_maas.monitor.rules import DAY_US, HOUR_US, MINUTE_US, SECOND_US
@@ -23,7 +23,7 @@ from stream_maas.monitor.series import BAD, CLIENT, TOTAL
 from tests.unit.monitor.histories import AUDIT, START_US, columns
 
 RATES_PER_S = (0.02, 0.2, 2.0)
-PARTITIONS = 4
+PARTITIONS = 2
 ERROR_RATIO = 0.0002
 """A fifth of the budget of 99.9 %."""
 CLIENT_FAULT_RATIO = 0.01

@@ -17,7 +17,8 @@ import orjson
 from stream_maas.monitor import snapshot
 from stream_maas.monitor.alerts import AlertEvent
 from stream_maas.monitor.commands import Command
-from stream_maas.monitor.fold import Tick
+from stream_maas.monitor.fold import Fold
+from stream_maas.monitor.lag import Tick
 from stream_maas.monitor.monitor import Monitor
 from stream_maas.monitor.outcomes import Outcome, Outcomes, read_outcomes
 from stream_maas.monitor.rules import Ruleset
@@ -44,6 +45,8 @@ class Answer:
     lane: str = "default"
     request_offset: int | None = None
     """None takes the audit record's own offset."""
+    session: tuple[str, int] | None = None
+    """Writer session, and number of the event in its chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ def event_bytes(partition: int, offset: int, answer: Answer) -> bytes:
         data["model"] = {"name": answer.model, "version": "1"}
     if answer.tenant:
         data["caller"] = {"tenant": answer.tenant}
+    if answer.session is not None:
+        data["writer"] = {"session": {"id": answer.session[0], "counter": answer.session[1]}}
     return orjson.dumps({"type": f"{DECISION_PREFIX}v1", "time": rfc3339(answer.at_us), "data": data})
 
 
@@ -116,15 +121,20 @@ class Run:
         return [event.step for event in self.events if event.data["rule"] == rule and event.step != "repeat"]
 
     def totals(self) -> dict[Any, Any]:
-        """Everything that is shown: totals and ring contents by series, distributions, lags."""
-        store = self.monitor.fold.store
-        shown: dict[Any, Any] = {
-            series: (store.totals[row].tolist(), [ring[:, row].tobytes() for ring in store.rings])
-            for series, row in store.index.items()
-        }
-        for key, ring in store.histograms.items():
-            shown[key] = (ring.totals.tobytes(), ring.slots.tobytes())
-        return shown | {"lags": self.monitor.fold.lags, "evidence": self.monitor.fold.evidence}
+        return shown_by(self.monitor.fold)
+
+
+def shown_by(fold: Fold) -> dict[Any, Any]:
+    """Everything that is shown: totals and ring contents by series, distributions, lags, evidence, who calls most."""
+    store = fold.store
+    shown: dict[Any, Any] = {
+        series: (store.totals[row].tolist(), [ring[:, row].tobytes() for ring in store.rings])
+        for series, row in store.index.items()
+    }
+    for key, ring in store.histograms.items():
+        shown[key] = (ring.totals.tobytes(), ring.slots.tobytes())
+    tenants = (fold.tenants.counts, fold.tenants.error)
+    return shown | {"lags": fold.lags, "evidence": fold.evidence, "tenants": tenants}
 
 
 def play(history: History, ruleset: Ruleset, schedule: Iterable[tuple[int, int]] | None = None, **how: Any) -> Run:
@@ -192,7 +202,7 @@ class _Player:
             return
         if self._chance.random() < 0.6:
             self._run.events += self._run.monitor.advance().events
-        if self._chance.random() < 0.4:
+        if self._chance.random() < 0.15:
             self._run.monitor = reborn(self._run.monitor)
             for instant, command in self._agenda:
                 if instant > self._run.monitor.fold.instant:
@@ -225,6 +235,7 @@ def columns(
 ) -> Outcomes:
     """Outcomes made directly, for histories that are too long to be written as JSON. All arrays of shape (n,)."""
     size = len(kind)
+    none = np.zeros(0, dtype=np.int64)
     offsets = np.arange(first_offset, first_offset + size, dtype=np.int64)
     return Outcomes(
         kinds=list(kinds), kind=np.asarray(kind, dtype=np.int64), offset=offsets,
@@ -232,5 +243,5 @@ def columns(
         queue_us=np.asarray(total_us, dtype=np.int64) // 2, requests=[(REQUESTS, where.get("partition", 0))],
         request=np.zeros(size, dtype=np.int64), request_offset=offsets,
         request_ms=np.asarray(event_us, dtype=np.int64) // 1000, next_offset=first_offset + size,
-        unreadable=np.zeros(0, dtype=np.int64),
+        unreadable=none, sessions=[], link=none, counter=none, link_offset=none,
     )  # fmt: skip

@@ -9,13 +9,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_maas.monitor.commands import Acknowledge, Retire, Silence
-from stream_maas.monitor.fold import Tick
-from tests.unit.monitor.histories import REQUESTS, SCALE, START_US, Answer, History, Idle, play, rules
+from stream_maas.monitor.fold import Fold
+from stream_maas.monitor.lag import Tick
+from stream_maas.monitor.outcomes import read_outcomes
+from stream_maas.monitor.partial import Partial
+from stream_maas.monitor.series import LATE, MONITOR, TOTAL
+from tests.unit.monitor.histories import (
+    REQUESTS,
+    SCALE,
+    START_US,
+    Answer,
+    History,
+    Idle,
+    Stored,
+    event_bytes,
+    play,
+    rules,
+    shown_by,
+)
 
 RULES = rules(
     """
 version: 1
+max_tenants: 2
 rules:
+  - {id: tenants, slo: errors, per: tenant, objective: 99%, min_events: 5, min_bad: 2}
   - {id: errors, slo: errors, per: model, objective: 99%, min_events: 5, min_bad: 2, escalate_after: 2m}
   - {id: slow, slo: latency, below: 100ms, per: lane, objective: 90%, min_events: 5, muted_by: ["errors:fast"]}
   - {id: p90, measure: latency_quantile, quantile: 0.9, per: model, above: 150ms, min_events: 5, for: 1m}
@@ -45,6 +63,7 @@ def histories(draw: st.DrawFn) -> History:
         items: list[Answer | Idle | bytes] = []
         now_us, request = START_US, 0
         ill_us = range(0)
+        session, counter = f"writer-{number}", 0
         for _ in range(draw(st.integers(0, 80))):
             now_us += int(chance.expovariate(1 / 250_000))
             if chance.random() < 0.03:
@@ -57,9 +76,14 @@ def histories(draw: st.DrawFn) -> History:
             request += 1 if chance.random() < 0.97 else chance.choice((0, 2, 5))
             back_us = chance.choice((0, 0, 0, 300_000, 2_000_000, 5_000_000, 14_000_000))
             code = chance.choice(CODES) if now_us in ill_us else ""
+            if chance.random() < 0.02:
+                session, counter = f"{session}+", 0
+            counter += 1 if chance.random() < 0.98 else chance.choice((0, 3))
+            # Who calls most changes with time.
+            tenant = chance.choice(("", "t1", f"t{2 + (now_us - START_US) // 7_000_000}", f"t{chance.randrange(9)}"))
             total_us = chance.choice((10_000, 20_000, 300_000) if now_us in ill_us else (10_000, 20_000))
             items.append(Answer(max(START_US, now_us - back_us), code, total_us, chance.choice(("a", "b")),
-                                chance.choice(("", "t1", "t2")), request_offset=request))  # fmt: skip
+                                tenant, request_offset=request, session=(session, counter)))  # fmt: skip
         items.append(Idle(START_US + 40_000_000))
         partitions[number] = items
     first = START_US // STEP_US
@@ -89,7 +113,7 @@ def schedule(history: History, seed: int) -> list[tuple[int, int]]:
     return bites
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(histories(), st.integers(0, 1 << 30))
 def test_interleaving_chunking_repetition_and_crashes_change_nothing(history: History, seed: int) -> None:
     """The same windows, bit for bit, and the same alert events with the same ids."""
@@ -99,7 +123,62 @@ def test_interleaving_chunking_repetition_and_crashes_change_nothing(history: Hi
     assert shaken.totals() == plain.totals()
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
+@given(histories(), st.lists(st.integers(0, 2), min_size=3, max_size=3), st.integers(0, 1 << 30))
+def test_any_split_over_workers_merges_bit_for_bit(history: History, worker_of: list[int], seed: int) -> None:
+    """Each worker folds its share of the partitions by itself; what they have for an instant and step is added up in
+    any order, shown, and is what one worker has that reads everything."""
+    chance = random.Random(seed)
+    whole = unshown(history, list(history.partitions))
+    shares = [[n for n in history.partitions if worker_of[n] == worker] for worker in range(3)]
+    merged = unshown(history, [])
+    parts = [unshown(history, share) for share in shares if share]
+    chance.shuffle(parts)
+    for part in parts:
+        merged.partitions |= part.partitions
+        for shown_at, steps in part.pending.items():
+            for step_end, partial in steps.items():
+                merged.pending.setdefault(shown_at, {}).setdefault(step_end, Partial()).merge(partial)
+    for fold in (whole, merged):
+        while fold.instant < whole.target:
+            fold.show_next()
+            fold.exchange_tenants(())
+    assert shown_by(merged) == shown_by(whole)
+
+
+def unshown(history: History, partitions: list[int]) -> Fold:
+    """A fold that has taken in these partitions and shows nothing yet."""
+    fold = Fold(RULES, dict.fromkeys(partitions, 0), history.at_us)
+    for number in partitions:
+        answers = [item for item in history.partitions[number] if not isinstance(item, Idle)]
+        records = [
+            Stored(offset, item if isinstance(item, bytes) else event_bytes(number, offset, item))
+            for offset, item in enumerate(answers)
+        ]
+        if records:
+            fold.take(number, read_outcomes(records))
+        fold.be_idle(number, len(records), START_US + 40_000_000)
+    return fold
+
+
+@settings(max_examples=15)
+@given(histories())
+def test_every_event_of_a_tenant_counts_once_whoever_has_a_series(history: History) -> None:
+    """Series change owners; what they have counted goes on counting, in every window."""
+    run = play(history, RULES)
+    store, instant = run.monitor.fold.store, run.monitor.fold.instant
+    rows = store.of_kind("tenant")[1]
+    answers = [item for items in history.partitions.values() for item in items if isinstance(item, Answer)]
+    repeats = sum(clock.repeats for clock in run.monitor.fold.partitions.values())
+    late = int(store.totals[store.index[MONITOR], LATE])
+    assert len(rows) <= 3
+    named = sum(bool(answer.tenant) for answer in answers)
+    assert named - repeats - late <= int(store.totals[rows, TOTAL].sum()) <= named
+    for steps in (5, 30, 150):
+        assert (store.window(steps, instant)[rows, TOTAL].sum()) <= store.window(steps, instant)[0, TOTAL]
+
+
+@settings(max_examples=15)
 @given(histories())
 def test_one_firing_for_each_incident_and_dense_sequences(history: History) -> None:
     run = play(history, RULES)

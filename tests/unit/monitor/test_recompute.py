@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from stream_maas.errors import ServiceError
 from stream_maas.monitor import snapshot
 from stream_maas.monitor.commands import Silence
-from stream_maas.monitor.fold import Tick
 from stream_maas.monitor.journal import Began, Entry, Feeder, Ticked, TookEffect, decode_entry, encode_entry
+from stream_maas.monitor.lag import Tick
 from stream_maas.monitor.monitor import Monitor
 from stream_maas.monitor.outcomes import read_outcomes
 from stream_maas.monitor.recompute import Recomputation, compare
@@ -52,7 +52,7 @@ class Live:
                 self._tick()
             if self.chance.random() < 0.05:
                 self.monitor.command(Silence("s1", {"rule": "code"}, START_US, self.now_us + 9 * SECOND_US))
-            if self.chance.random() < 0.1:
+            if self.chance.random() < 0.05:
                 self.monitor = reborn(self.monitor)
             self._advance()
 

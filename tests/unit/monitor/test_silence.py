@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stream_maas.monitor.fold import Tick
+from stream_maas.monitor.lag import Tick
 from tests.unit.monitor.histories import REQUESTS, SCALE, START_US, Answer, History, Idle, play, rules
 
 RULES = rules("""
