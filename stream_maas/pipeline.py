@@ -192,8 +192,9 @@ def settle(batch: Batch, outcome: Outcome) -> None:
             item.output = output
 
 
-def finish(plan: Plan, *, clock: Clock, service: Service) -> Answered:
-    """Answers, audit events and dead letters of a chunk whose batches were all inferred."""
+def finish(plan: Plan, *, clock: Clock, service: Service, attempt: int = 1) -> Answered:
+    """Answers, audit events and dead letters of a chunk whose batches were all inferred. `attempt`: how often this
+    process has taken up its records, this time included."""
     finish_ns = clock()
     moment = plan.moment
     elapsed_us = (finish_ns - moment.started_ns) // 1000
@@ -205,7 +206,7 @@ def finish(plan: Plan, *, clock: Clock, service: Service) -> Answered:
             item.error = ExpiredError(_LATE)
     answers = [_result(item, service) for item in plan.items]
     boxed = _box(plan.items, service)
-    decisions = [_decision(item, moment.lane, service) for item in plan.items]
+    decisions = [_decision(item, moment.lane, service, attempt) for item in plan.items]
     encode, headers = service.audit.encode, wire.audit_headers()
     audits = [
         Unlinked(decision.request_id.encode(), *encode(decision, time_us=written_us), headers, answer)
@@ -386,7 +387,7 @@ def _inputs(item: Item) -> bytes:
     return item.inputs
 
 
-def _decision(item: Item, lane: str, service: Service) -> Decision:
+def _decision(item: Item, lane: str, service: Service, attempt: int) -> Decision:
     """What the audit event says of one record."""
     record, redacted, output, error = item.record, item.redacted, item.output, item.error
     request = redacted.value if redacted is not None else _UNKNOWN
@@ -425,6 +426,7 @@ def _decision(item: Item, lane: str, service: Service) -> Decision:
         principal=request.principal,
         basis=request.basis,
         policy=DENIED_BY.get(error.code, ()) if error is not None else (),
+        attempt=attempt,
     )
 
 

@@ -247,6 +247,8 @@ class Decision(Struct, frozen=True):
     """SHA-256 hex of the encrypted box that holds the redacted input; None where none was written."""
     policy: tuple[PolicyDecision, ...] = ()
     """Rules that decided; empty where none had to."""
+    attempt: int = 1
+    """How often the deciding process has taken up this record, this time included."""
 
 
 class Outgoing(Struct, frozen=True):

@@ -76,6 +76,7 @@ def _data(d: Decision, writer: Writer, link: Link | None) -> dict[str, Any]:
         "timestamp_ms": d.timestamp_ms,
         "lane": d.lane,
         "priority": d.priority,
+        "attempt": d.attempt,
     }
     if d.model_name is not None:
         request["model_name"] = d.model_name

@@ -70,6 +70,7 @@ class _Output(Struct, gc=False):
 
 
 class _Request(Struct, gc=False):
+    attempt: int
     id: str
     id_source: str
     lane: str
@@ -138,7 +139,7 @@ class AuditEncoder:
             [_Policy(said.outcome, said.rule) for said in d.policy] if d.policy else UNSET,
             self._redaction(d),
             _Request(
-                d.request_id, d.id_source, d.lane, _known(d.model_name),
+                d.attempt, d.request_id, d.id_source, d.lane, _known(d.model_name),
                 d.offset, d.partition, d.priority, d.timestamp_ms, d.topic,
             ),
             d.status,

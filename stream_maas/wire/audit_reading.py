@@ -36,6 +36,7 @@ AnyInteger = Annotated[int, Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
 
 
 class _Request(Struct, forbid_unknown_fields=True):
+    attempt: Annotated[int, Meta(ge=1, le=MAX_SAFE_INTEGER)]
     id: Text
     id_source: IdSource
     topic: Text
@@ -211,6 +212,7 @@ def _decision(data: _Data) -> Decision:
         purpose=caller.purpose,
         consent_ref=caller.consent_ref,
         priority=request.priority,
+        attempt=request.attempt,
         model=_model(model) if model else None,
         model_name=request.model_name,
         input_bytes=data.input.bytes,

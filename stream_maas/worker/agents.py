@@ -125,7 +125,8 @@ class LaneAgent:
         self._publish(chunk, part, service)
 
     def _publish(self, chunk: Chunk, part: pipeline.Plan, service: pipeline.Service) -> None:
-        self._publisher.publish(chunk, pipeline.finish(part, clock=time.perf_counter_ns, service=service))
+        answered = pipeline.finish(part, clock=time.perf_counter_ns, service=service, attempt=chunk.attempt)
+        self._publisher.publish(chunk, answered)
         if self._tracing is not None:
             self._tracing.answered(chunk.tp.topic, chunk.tp.partition, part, time.perf_counter_ns())
 

@@ -12,6 +12,8 @@ Rules (tests/kafka attacks each of them on a real broker):
    outcome of a transaction was and whoever owned the partition in between.
 4. Nothing blocks the fetch loop: a partition with `in_flight_chunks` full chunks' worth of unfinished work is just
    not asked for more, so a slow lane does not stop another.
+5. The fetch loop is the only one that places partitions, and it goes on trying while the broker is away. Faust would
+   do it once, in a task whose end nobody sees.
 """
 
 from __future__ import annotations
@@ -24,14 +26,19 @@ from typing import Any
 
 import aiokafka
 import faust
+import structlog
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import ConsumerMessage
 
 from stream_maas.worker import kip447
+from stream_maas.worker.attempts import Attempts
+
+log = structlog.get_logger()
 
 POLL_S = 0.2
 """Longest wait of one poll. It bounds how late a partition that was full is asked again; it adds no latency,
@@ -39,6 +46,12 @@ because a poll returns as soon as records are there."""
 
 TAKEN_S = 0.02
 """Longest wait for an agent to take what was fetched before."""
+
+MAX_BACKOFF_S = 2.0
+"""Longest wait between two attempts to place partitions."""
+
+PLACING_S = 30.0
+"""An attempt that takes longer is given up and made again: aiokafka has waits without an end."""
 
 UNBOUNDED_BUFFER = 1 << 20
 """Faust's queues never push back: rule 4 bounds what is in them."""
@@ -70,10 +83,16 @@ class TransportOptions:
 class Chunk:
     """Consecutive records of one partition, as one Faust event value."""
 
-    __slots__ = ("era", "fill_ratio", "generation", "records", "taken", "tp")
+    __slots__ = ("attempt", "era", "fill_ratio", "generation", "records", "taken", "tp")
 
     def __init__(
-        self, tp: TopicPartition, records: Sequence[Any], era: int, generation: int, fill_ratio: float = 1.0
+        self,
+        tp: TopicPartition,
+        records: Sequence[Any],
+        era: int,
+        generation: int,
+        fill_ratio: float = 1.0,
+        attempt: int = 1,
     ) -> None:
         self.tp = tp
         self.records = records
@@ -81,6 +100,8 @@ class Chunk:
         self.generation = generation
         self.fill_ratio = fill_ratio
         """How full it is, 0 to 1 (one oversized record: above 1), by records or bytes, whichever is more."""
+        self.attempt = attempt
+        """How often this process has taken up each of its records, this time included."""
         self.taken = False
         """Whether an agent has begun to serve it."""
 
@@ -167,9 +188,10 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._ensure_consumer()
         generation = consumer._coordinator.generation
         partitions = list(consumer.assignment())
-        committed = await consumer._coordinator.fetch_committed_offsets(partitions)
-        missing = [tp for tp in partitions if tp not in committed]
-        beginnings = await consumer.beginning_offsets(missing) if missing else {}
+        async with asyncio.timeout(PLACING_S):
+            committed = await consumer._coordinator.fetch_committed_offsets(partitions)
+            missing = [tp for tp in partitions if tp not in committed]
+            beginnings = await consumer.beginning_offsets(missing) if missing else {}
         # From here to the end nothing awaits: no fetch can return between the seeks and the new era.
         if consumer._coordinator.generation == generation:
             assigned = consumer.assignment()
@@ -225,10 +247,11 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._unfinished: dict[TopicPartition, list[Chunk]] = {}
         self._handed_out: dict[TopicPartition, tuple[int, int]] = {}
         """First offset handed out in this era, and the one after the last."""
+        self._attempts = Attempts()
         self._room = asyncio.Event()
         self._undelivered = False
         self._unplaced = False
-        """Positions are to be asked for again before the next fetch (`start_offsets`)."""
+        """Positions are to be asked for again before the next fetch (rule 5)."""
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -301,7 +324,11 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
         await super().on_partitions_assigned(assigned, generation_id)
-        self._unplaced = self.app.start_offsets is not None
+        self._unplaced = True
+
+    async def perform_seek(self) -> None:
+        """Faust's way to the committed offsets. If the broker goes away under it, Faust waits for ever (rule 5)."""
+        self._unplaced = True
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """The app's handler (it finishes the open transaction) runs first, while the generation is still valid."""
@@ -311,6 +338,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _end_era(self) -> None:
         self.era += 1
+        for tp, (_, following) in self._handed_out.items():
+            self._attempts.dropped(tp, following)
         self._unfinished.clear()
         self._handed_out.clear()
         self._room.set()
@@ -324,7 +353,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                     continue
                 if self._undelivered or self._unplaced:
                     self._undelivered = self._unplaced = False
-                    await self.rewind()
+                    await self._place()
+                    continue  # the flow may have been stopped meanwhile
                 await self._poll()
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
@@ -332,6 +362,26 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         except asyncio.CancelledError:
             if not self.transport.app.should_stop:
                 raise
+
+    async def _place(self) -> None:
+        """`rewind` until it succeeds (rule 5), or until there is no assignment to place any more."""
+        backoff_s = 0.1
+        while self.flow_active:
+            try:
+                await self.rewind()
+            except self.consumer_stopped_errors:
+                raise
+            except (KafkaError, TimeoutError, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # A cancellation that nobody asked for comes out of aiokafka when it loses its connection.
+                log.warning("placing partitions failed", reason=type(error).__name__, retry_in_s=backoff_s)
+            else:
+                return
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(MAX_BACKOFF_S, 2 * backoff_s)
+        self._unplaced = True
 
     async def _poll(self) -> None:
         if any(not chunk.taken for chunks in self._unfinished.values() for chunk in chunks):
@@ -368,29 +418,34 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """
         callbacks = self.app.topics._tp_to_callback
         for tp, rows in records.items():
-            for chunk_rows in self._split(rows):
+            for chunk in self._chunks(TopicPartition(tp.topic, tp.partition), rows, era, generation):
                 if not self.flow_active or era != self.era or generation != self.app.consumer_generation_id:
                     return False
-                faust_tp = ensure_TP(tp)
-                chunk = Chunk(
-                    TopicPartition(tp.topic, tp.partition), chunk_rows, era, generation, self._fill_ratio(chunk_rows)
-                )
-                last = chunk_rows[-1]
+                faust_tp, last = ensure_TP(tp), chunk.records[-1]
                 message = ConsumerMessage(
                     tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
                     (), None, chunk, None, 0, 0, faust_tp, generation_id=generation,
                 )  # fmt: skip
                 self._unfinished.setdefault(chunk.tp, []).append(chunk)
-                first, _ = self._handed_out.get(chunk.tp, (chunk_rows[0].offset, 0))
+                first, _ = self._handed_out.get(chunk.tp, (chunk.records[0].offset, 0))
                 self._handed_out[chunk.tp] = (first, chunk.next_offset)
                 await callbacks[faust_tp](message)
         return True
+
+    def _chunks(self, tp: TopicPartition, rows: list[Any], era: int, generation: int) -> list[Chunk]:
+        if tp not in self._handed_out:
+            self._attempts.begun(tp, rows[0].offset)
+        return [
+            Chunk(tp, part, era, generation, self._fill_ratio(part), attempt)
+            for run, attempt in self._attempts.parts(tp, rows)
+            for part in self._split(run)
+        ]
 
     def _fill_ratio(self, rows: Sequence[Any]) -> float:
         options: TransportOptions = self.app.transport_options
         return max(len(rows) / options.chunk_max_records, _value_bytes(rows) / options.chunk_max_bytes)
 
-    def _split(self, rows: list[Any]) -> list[list[Any]]:
+    def _split(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
         """Slices of at most `chunk_max_records` records and `chunk_max_bytes` value bytes (one record at least)."""
         options: TransportOptions = self.app.transport_options
         most, most_bytes = options.chunk_max_records, options.chunk_max_bytes
@@ -404,7 +459,7 @@ def _value_bytes(rows: Sequence[Any]) -> int:
     return sum([len(row.value) for row in rows if row.value is not None])
 
 
-def _split_by_size(rows: list[Any], most_bytes: int) -> list[list[Any]]:
+def _split_by_size(rows: Sequence[Any], most_bytes: int) -> list[list[Any]]:
     slices: list[list[Any]] = [[]]
     size_bytes = 0
     for row in rows:

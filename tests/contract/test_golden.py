@@ -73,6 +73,7 @@ PREDICTED = Decision(
     purpose="support-quality",
     consent_ref="consent-2026-04",
     priority=1,
+    attempt=2,
     model=replace(MODEL, bundle_digest=KEYED),
     model_name="sentiment-lite",
     input_bytes=412,

@@ -10,6 +10,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from stream_maas import topics
+from stream_maas.brokers import LocalKafka
 from tests.conftest import Produce, ReadAll
 from tests.support.deployment import create_topics
 from tests.support.followers import FollowerProcess, copier
@@ -81,3 +82,23 @@ async def test_one_member_owns_everything(
     finally:
         for member in members:
             member.close()
+
+
+async def test_a_broker_that_dies_while_partitions_are_placed(
+    kafka_private: LocalKafka, prefix: str, tmp_path: Path, produce: Produce, read_all: ReadAll
+) -> None:
+    """The group has given the partitions away and nobody knows yet where they begin: the follower asks until the
+    broker is back."""
+    bootstrap = kafka_private.bootstrap
+    await create_topics(bootstrap, prefix, PARTITIONS)
+    follower = copier(bootstrap, prefix, "copier-1", tmp_path / "copier-1")
+    try:
+        await follower.start().logged("partitions assigned")
+        await asyncio.to_thread(kafka_private.kill)
+        await asyncio.to_thread(kafka_private.start)
+        await follower.ready()
+        await produce(bootstrap, topics.audit(prefix), numbers(0, 100), partitions=PARTITIONS)
+        assert_copied_once(await until_copied(read_all, bootstrap, prefix, 100), 100)
+        assert await follower.stop() == 0
+    finally:
+        follower.close()

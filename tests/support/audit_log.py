@@ -67,6 +67,7 @@ class Writer:
                 "id": request_id or f"{self.name}-{self.session[:4]}-{offset}", "id_source": "body",
                 "topic": f"{self.topic.removesuffix('.audit')}.requests", "partition": self.partition,
                 "offset": offset, "timestamp_ms": FIRST_US // 1000 + offset, "lane": "default", "priority": 0,
+                "attempt": 1,
             },
             "output": {"label": "positive", "score_ppm": 900_000},
             **members,

@@ -62,6 +62,7 @@ DECISIONS = st.one_of(
         purpose=st.none() | TEXT,
         consent_ref=st.none() | TEXT,
         priority=st.integers(0, 100),
+        attempt=st.integers(1, 100),
         model=st.none() | MODELS,
         model_name=st.none() | TEXT,
         input_bytes=COUNT,
