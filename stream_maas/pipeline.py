@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -74,6 +74,7 @@ Clock = Callable[[], int]
 _encode = msgspec.json.Encoder().encode
 _UNKNOWN = Request(id="", id_source="coordinates", inputs=())
 """Stands for the request of a record that could not be decoded or redacted: nothing is known of it."""
+_NOTHING: Mapping[str, int] = {}
 _ENDED = "parameters.timeout: passed while the model ran"
 _LATE = "parameters.timeout: passed before the answer was built"
 _HOPELESS = "parameters.timeout: shorter than the model and the calls before it need"
@@ -334,8 +335,9 @@ def _result(item: Item, service: Service) -> Outgoing | None:
         assert item.model is not None
         assert item.output is not None
         counts = item.redacted.counts if item.redacted is not None else {}
+        output = item.output
         prediction = Prediction(
-            item.request_id, item.model.ref, item.output.tensors, counts, timings=item.timings, batch=item.batch
+            item.request_id, item.model.ref, output.tensors, counts, False, item.timings, item.batch, output.encoded
         )
         try:
             value, item.output_digest = wire.encode_prediction_and_digest(prediction)
@@ -391,42 +393,45 @@ def _decision(item: Item, lane: str, service: Service, attempt: int) -> Decision
     """What the audit event says of one record."""
     record, redacted, output, error = item.record, item.redacted, item.output, item.error
     request = redacted.value if redacted is not None else _UNKNOWN
-    return Decision(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        lane=lane,
-        request_id=item.request_id,
-        id_source=item.id_source,
-        status="prediction" if error is None else "rejection",
-        code=None if error is None else error.code,
-        tenant=request.tenant,
-        subject_ref=item.subject_ref,
-        purpose=request.purpose,
-        consent_ref=request.consent_ref,
-        priority=request.priority,
-        model=item.model.ref if item.model is not None else None,
-        model_name=request.model_name,
-        input_bytes=len(record.value) if record.value is not None else 0,
-        input_digest=_input_digest(item, service),
-        box=item.box,
-        redactions=redacted.counts if redacted is not None else {},
-        redaction_policy=service.redactor.policy,
-        redaction=service.redactor.report(
-            redacted, stopped=isinstance(error, TooLargeError), client=wire.redacted_by(record.headers)
-        ),
-        output_digest=item.output_digest,
-        label=output.label if output is not None else None,
-        score_ppm=output.score_ppm if output is not None else None,
-        batch=item.batch,
-        timings=item.timings,
-        trace_id=request.traceparent[3:35] if request.traceparent else None,
-        app=request.app,
-        principal=request.principal,
-        basis=request.basis,
-        policy=DENIED_BY.get(error.code, ()) if error is not None else (),
-        attempt=attempt,
+    batch, model = item.batch, item.model
+    report = service.redactor.report(
+        redacted, stopped=isinstance(error, TooLargeError), client=wire.redacted_by(record.headers)
+    )
+    return Decision(  # by position: thirty names would cost more than all the rest of it
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        lane,
+        item.request_id,
+        item.id_source,
+        "prediction" if error is None else "rejection",
+        None if error is None else error.code,
+        request.tenant,
+        item.subject_ref,
+        request.purpose,
+        request.consent_ref,
+        request.priority,
+        model.ref if model is not None else None,
+        request.model_name,
+        len(record.value) if record.value is not None else 0,
+        _input_digest(item, service),
+        redacted.counts if redacted is not None else _NOTHING,
+        service.redactor.policy,
+        report,
+        item.output_digest,
+        output.label if output is not None else None,
+        output.score_ppm if output is not None else None,
+        False,
+        batch,
+        item.timings,
+        request.traceparent[3:35] if request.traceparent else None,
+        request.app,
+        request.principal,
+        request.basis,
+        item.box,
+        DENIED_BY.get(error.code, ()) if error is not None else (),
+        attempt,
     )
 
 
@@ -485,12 +490,12 @@ def _dead_letter(item: Item, service: Service) -> Outgoing:
 def digest(key: bytes, domain: str, tenant: str | None, data: bytes) -> str:
     """Keyed BLAKE2b-256 hex (RFC 7693) of `data`, bound to a domain and a tenant, so that the same text of two
     tenants cannot be linked and no digest can be guessed without the key."""
-    mac = _keyed(key, domain).copy()
-    mac.update(b"%b\0%b" % ((tenant or "").encode(), data))
+    mac = _keyed(key, domain, tenant or "").copy()
+    mac.update(data)
     return mac.hexdigest()
 
 
-@lru_cache(maxsize=16)
-def _keyed(key: bytes, domain: str) -> hashlib.blake2b:
+@lru_cache(maxsize=1024)
+def _keyed(key: bytes, domain: str, tenant: str) -> hashlib.blake2b:
     """The key schedule is half the price of a short digest, so it is done once."""
-    return hashlib.blake2b(key=key, digest_size=32, person=domain.encode())
+    return hashlib.blake2b(tenant.encode() + b"\0", key=key, digest_size=32, person=domain.encode())

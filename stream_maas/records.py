@@ -161,6 +161,8 @@ class Prediction(Struct, frozen=True):
     degraded: bool = False
     timings: Timings = Timings()
     batch: BatchPosition | None = None
+    encoded: bytes | None = None
+    """JSON of `outputs`, where somebody has it already."""
 
 
 class Rejection(Struct, frozen=True):

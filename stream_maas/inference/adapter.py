@@ -28,6 +28,8 @@ class Output(Struct, frozen=True):
     tensors: tuple[Tensor, ...]
     label: str | None = None
     score_ppm: int | None = None
+    encoded: bytes | None = None
+    """JSON of `tensors` (`wire.encode_outputs`), where it cost little to make for all rows of a call together."""
 
 
 class Row(Struct, frozen=True):

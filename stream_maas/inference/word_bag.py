@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from stream_maas import wire
 from stream_maas.errors import BadOutputError, BundleError, RequestError, TooLargeError
 from stream_maas.inference.adapter import SAMPLE_ROWS, Output, Row, score_ppm, spread, wanted_outputs
 from stream_maas.inference.bundle import Bundle
@@ -46,6 +47,7 @@ class WordBagAdapter:
         self._bag = read_vocabulary(bundle.path(bundle.steps.vocabulary))
         self._text, self._labels = _check_statements(bundle)
         self._label_tensors = [Tensor(LABEL, "BYTES", (1,), [label]) for label in self._labels]
+        self._around_pair = [_around_pair(tensor) for tensor in self._label_tensors]
         _check_graph(bundle, session)
         self._bias = self._probe(bundle)
 
@@ -83,6 +85,7 @@ class WordBagAdapter:
             raise BadOutputError(f"{PROBABILITIES}.shape: not [rows, 2]")
         broken = set(np.flatnonzero(~np.isfinite(probabilities).all(axis=1)).tolist())
         pairs: list[list[float]] = probabilities.tolist()
+        texts = wire.encode_numbers(pairs)
         answers: list[Output | RequestError] = []
         start = 0
         for row in rows:
@@ -90,7 +93,7 @@ class WordBagAdapter:
             if broken and not broken.isdisjoint(range(start, end)):
                 answers.append(BadOutputError(f"{PROBABILITIES}.data: not a finite number"))
             elif row.wanted is _DEFAULT and row.size == 1:
-                answers.append(self._usual_answer(pairs[start]))
+                answers.append(self._usual_answer(pairs[start], texts[start]))
             else:
                 reasons = self._reasons(range(start, end), arrays) if CONTRIBUTIONS in row.wanted else []
                 answers.append(self._answer(row, pairs[start:end], reasons))
@@ -110,11 +113,12 @@ class WordBagAdapter:
             rows.append(Row(1, len(line), None, _DEFAULT, [line]))
         return rows
 
-    def _usual_answer(self, pair: list[float]) -> Output:
+    def _usual_answer(self, pair: list[float], text: bytes) -> Output:
         """`_answer` of one text and the default outputs, which is what nearly every record asks for."""
         winner = int(pair[1] > pair[0])
-        probabilities = Tensor(PROBABILITIES, "FP32", _ONE_PAIR, pair)
-        return Output((self._label_tensors[winner], probabilities), self._labels[winner], score_ppm(pair[winner]))
+        before, after = self._around_pair[winner]
+        tensors = (self._label_tensors[winner], Tensor(PROBABILITIES, "FP32", _ONE_PAIR, pair))
+        return Output(tensors, self._labels[winner], score_ppm(pair[winner]), b"%b%b%b" % (before, text, after))
 
     def _answer(self, row: Row, pairs: list[list[float]], reasons: list[str]) -> Output:
         negative, positive = self._labels
@@ -171,6 +175,12 @@ class WordBagAdapter:
 
 _ONE_PAIR = (1, 2)
 _DEFAULT = (LABEL, PROBABILITIES)
+
+
+def _around_pair(label: Tensor) -> tuple[bytes, bytes]:
+    """What stands before and behind the numbers in the JSON of the default outputs of one text."""
+    outputs = wire.encode_outputs((label, Tensor(PROBABILITIES, "FP32", _ONE_PAIR, [])))
+    return outputs[:-3], outputs[-3:]
 
 
 def _check_statements(bundle: Bundle) -> tuple[TensorSpec, tuple[str, str]]:

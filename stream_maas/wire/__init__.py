@@ -5,6 +5,8 @@ docs/wire-format.md is the same contract in prose, schemas/ in JSON Schema.
 
 from stream_maas.wire.answer import (
     decode_answer,
+    encode_numbers,
+    encode_outputs,
     encode_prediction,
     encode_prediction_and_digest,
     encode_rejection,
@@ -66,6 +68,8 @@ __all__ = [
     "decode_service_event",
     "encode_audit",
     "encode_dead_letter",
+    "encode_numbers",
+    "encode_outputs",
     "encode_prediction",
     "encode_prediction_and_digest",
     "encode_rejection",

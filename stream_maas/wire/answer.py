@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +17,7 @@ import orjson
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from stream_maas.errors import BadOutputError, InvalidInputError, UndecodableError
-from stream_maas.records import ModelRef, ParameterValue, Prediction, Rejection, Timings
+from stream_maas.records import ModelRef, ParameterValue, Prediction, Rejection, Tensor, Timings
 from stream_maas.wire import strict
 from stream_maas.wire.tensors import (
     MAX_SAFE_INTEGER,
@@ -95,22 +95,30 @@ def decode_answer(value: bytes) -> Prediction | Rejection:
         raise UndecodableError(str(error)) from None
 
 
-def _stable(p: Prediction) -> bytes:
-    model = p.model
-    document = {
-        "model_name": model.name,
-        "model_version": model.version,
-        "id": p.id,
-        "outputs": [from_tensor(tensor) for tensor in p.outputs],
-        "parameters": _parameters(model, p.degraded, p.redactions) if p.redactions else _clear(model, p.degraded),
-    }
-    value = orjson.dumps(document, default=plain, option=_OPTIONS)
+def encode_outputs(tensors: Iterable[Tensor]) -> bytes:
+    """The member `outputs` of a prediction. Raises as `encode_prediction` does."""
+    value = orjson.dumps([from_tensor(tensor) for tensor in tensors], default=plain, option=_OPTIONS)
     if b"null" in value:
         _refuse_null(value)
     return value
 
 
-def _parameters(model: ModelRef, degraded: bool, redactions: Mapping[str, int]) -> dict[str, ParameterValue]:
+def encode_numbers(rows: Sequence[Sequence[float]]) -> list[bytes]:
+    """The numbers of each row as they stand in a tensor's `data`, without the brackets; no row may be empty.
+
+    What is not finite is written as null: whoever uses such a row's text has checked that before.
+    """
+    return orjson.dumps(rows)[2:-2].split(b"],[")
+
+
+def _stable(p: Prediction) -> bytes:
+    begin, end = _around(p.model, p.degraded, p.redactions) if p.redactions else _around_clear(p.model, p.degraded)
+    outputs = encode_outputs(p.outputs) if p.encoded is None else p.encoded
+    return b"".join((begin, orjson.dumps(p.id), b',"outputs":', outputs, end))
+
+
+def _around(model: ModelRef, degraded: bool, redactions: Mapping[str, int]) -> tuple[bytes, bytes]:
+    """What stands before the id and behind the outputs."""
     parameters: dict[str, ParameterValue] = {
         "status": "prediction",
         "served_by": f"{model.name}:{model.version}{_DIGEST_MARK}{model.digest}",
@@ -120,13 +128,14 @@ def _parameters(model: ModelRef, degraded: bool, redactions: Mapping[str, int]) 
     }
     for entity_type in sorted(redactions):
         parameters[_REDACTIONS + entity_type] = redactions[entity_type]
-    return parameters
+    names = orjson.dumps({"model_name": model.name, "model_version": model.version})
+    return names[:-1] + b',"id":', b',"parameters":%b}' % orjson.dumps(parameters)
 
 
 @lru_cache(maxsize=256)
-def _clear(model: ModelRef, degraded: bool) -> orjson.Fragment:
-    """Parameters of an answer to a record without personal data: the same for all answers of a model."""
-    return orjson.Fragment(orjson.dumps(_parameters(model, degraded, {})))
+def _around_clear(model: ModelRef, degraded: bool) -> tuple[bytes, bytes]:
+    """The same for all answers of a model to records without personal data."""
+    return _around(model, degraded, {})
 
 
 def _with_timings(stable: bytes, timings: Timings) -> bytes:
@@ -137,9 +146,9 @@ def _with_timings(stable: bytes, timings: Timings) -> bytes:
     return _TIMINGS_TEXT % (stable[:-2], *values)
 
 
-def _refuse_null(value: bytes) -> None:
+def _refuse_null(outputs: bytes) -> None:
     """orjson writes NaN and infinities as null. The word may as well stand in a text, so look."""
-    for index, tensor in enumerate(orjson.loads(value)["outputs"]):
+    for index, tensor in enumerate(orjson.loads(outputs)):
         if _has_null(tensor["data"]):
             raise BadOutputError(f"outputs[{index}].data: a number is not finite")
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from stream_maas import wire
 from stream_maas.errors import BundleError, InvalidInputError, RequestError, TooLargeError
 from stream_maas.inference import Model, Output, RuntimeConfig, check, load_bundle
 from stream_maas.inference.bundle import sha256_file
@@ -104,6 +105,12 @@ def test_a_score_is_the_same_bits_in_any_company(sentiment: Model, batch: list[s
     assert [bits(answer) for answer in reversed_] == alone[::-1]
     (one_record,) = ask(sentiment, text_request(*batch))
     assert bits(one_record) == b"".join(alone)
+
+
+@given(st.lists(texts, min_size=1, max_size=20))
+def test_what_is_encoded_for_all_rows_together_is_the_tensors_own_json(sentiment: Model, batch: list[str]) -> None:
+    for answer in ask(sentiment, *map(text_request, batch)):
+        assert answer.encoded == wire.encode_outputs(answer.tensors)
 
 
 def test_a_very_long_neighbour_changes_nothing(sentiment: Model) -> None:

@@ -218,6 +218,34 @@ def test_the_fast_encoder_keeps_nothing_of_an_event_for_the_next(decisions: list
         assert fast(encoder, decision, 1) == wire.encode_audit(decision, writer, time_us=1, link=LINK)
 
 
+PREDICTED = DECISIONS.map(
+    lambda decision: replace(
+        decision,
+        status="prediction",
+        code=None,
+        label=decision.label or "positive",
+        score_ppm=decision.score_ppm or 0,
+        output_digest=decision.output_digest or "cd" * 32,
+        batch=decision.batch or BatchPosition("maas.requests:3:42/0", 7, 3),
+    )
+)
+
+
+@st.composite
+def one_call(draw: st.DrawFn) -> list[Decision]:
+    """Predictions that share some fields and not others: one after the other they take up what the last one left."""
+    first, *others = draw(st.lists(PREDICTED, min_size=2, max_size=6))
+    same = draw(st.lists(st.sampled_from(Decision.__struct_fields__), unique=True))
+    return [first, *(replace(other, **{name: getattr(first, name) for name in same}) for other in others), first]
+
+
+@given(one_call(), WRITERS)
+def test_predictions_of_one_call_have_the_same_bytes_as_one_by_one(decisions: list[Decision], writer: Writer) -> None:
+    encoder = wire.AuditEncoder(writer)
+    for decision in decisions:
+        assert fast(encoder, decision, 1) == wire.encode_audit(decision, writer, time_us=1, link=LINK)
+
+
 @given(DECISIONS, WRITERS, HUGE, st.tuples(HUGE, HUGE, HUGE, HUGE))
 def test_absurd_clocks_are_cut_alike(
     decision: Decision, writer: Writer, timestamp_ms: int, clocks: tuple[int, int, int, int]
