@@ -22,7 +22,7 @@ test: setup ## the whole suite: unit, contract, embedded broker, Apache Kafka
 	$(BIN)/python -m pytest
 
 test-quick: setup ## what needs no broker
-	$(BIN)/python -m pytest -m "not embedded and not kafka and not training"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not embedded and not kafka and not training and not browser"
 
 lint: setup ## ruff, mypy, codespell
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell

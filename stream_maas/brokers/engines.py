@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import socket
@@ -105,6 +106,9 @@ class Child:
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
+        if self._process is not None and hasattr(os, "waitid"):  # macOS has none
+            # The signal is on its way only: threads on other cores go on answering until it arrives.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
