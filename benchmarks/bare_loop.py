@@ -106,9 +106,11 @@ class Model:
 
 
 class Loop:
-    """Consume, predict, produce; commit what was acknowledged."""
+    """Consume, predict, produce; commit what was acknowledged. Another model is a class with two other methods."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, model: Model, results: str) -> None:
+    chunk_rows = CHUNK_ROWS
+
+    def __init__(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, model: Any, results: str) -> None:
         self._consumer, self._producer, self._model, self._results = consumer, producer, model, results
         self._deliveries: list[asyncio.Future[Any]] = []
         self._offsets: dict[TopicPartition, int] = {}
@@ -117,8 +119,8 @@ class Loop:
     async def serve(self) -> None:
         while True:
             for tp, records in (await self._consumer.getmany(timeout_ms=200)).items():
-                for start in range(0, len(records), CHUNK_ROWS):
-                    await self._answer(tp, records[start : start + CHUNK_ROWS])
+                for start in range(0, len(records), self.chunk_rows):
+                    await self._answer(tp, records[start : start + self.chunk_rows])
 
     async def commit(self) -> None:
         while True:
@@ -133,11 +135,11 @@ class Loop:
 
     async def _answer(self, tp: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         requests = [orjson.loads(record.value) for record in records]
-        probabilities = self._model.predict([request["inputs"][0]["data"][0] for request in requests])
+        rows = await self._predict([request["inputs"][0]["data"][0] for request in requests])
         now_ms = time.time_ns() // 1_000_000
         batch = self._producer.create_batch()
-        for record, request, pair in zip(records, requests, probabilities, strict=True):
-            value = self._result(request["id"], pair)
+        for record, request, row in zip(records, requests, rows, strict=True):
+            value = self._result(request["id"], row)
             if batch.append(key=record.key, value=value, timestamp=now_ms) is None:
                 await self._send(tp, batch)
                 batch = self._producer.create_batch()
@@ -149,6 +151,9 @@ class Loop:
     async def _send(self, tp: TopicPartition, batch: Any) -> None:
         batch.close()
         self._deliveries.append(await self._producer.send_batch(batch, self._results, partition=tp.partition))
+
+    async def _predict(self, texts: Sequence[str]) -> list[list[float]]:
+        return self._model.predict(texts)
 
     def _result(self, request_id: str, pair: list[float]) -> bytes:
         model = self._model
@@ -170,9 +175,8 @@ class Loop:
         )
 
 
-async def run(options: argparse.Namespace) -> None:
-    model = Model(Path(options.model), WorkerTerms if options.terms == "worker" else Terms)
-    model.predict(["warm up"])
+async def serve(options: argparse.Namespace, model: Any, kind: type[Loop]) -> None:
+    """Run `kind` around a warm `model` until SIGTERM; says so in a line of JSON once it listens."""
     consumer = AIOKafkaConsumer(
         topics.requests(options.prefix),
         bootstrap_servers=options.bootstrap,
@@ -187,7 +191,7 @@ async def run(options: argparse.Namespace) -> None:
     )
     await producer.start()
     await consumer.start()
-    loop = Loop(consumer, producer, model, topics.results(options.prefix))
+    loop = kind(consumer, producer, model, topics.results(options.prefix))
     tasks = [asyncio.create_task(loop.serve()), asyncio.create_task(loop.commit())]
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: [task.cancel() for task in tasks])
     print(json.dumps({"status": "ready"}), flush=True)
@@ -197,12 +201,21 @@ async def run(options: argparse.Namespace) -> None:
     await producer.stop()
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
+    """What every server of the benchmark takes."""
     parser = argparse.ArgumentParser()
     for name in ("bootstrap", "prefix", "group", "model"):
         parser.add_argument(f"--{name}", required=True)
+    return parser
+
+
+def main() -> None:
+    parser = arguments()
     parser.add_argument("--terms", choices=("regex", "worker"), default="regex")
-    asyncio.run(run(parser.parse_args()))
+    options = parser.parse_args()
+    model = Model(Path(options.model), WorkerTerms if options.terms == "worker" else Terms)
+    model.predict(["warm up"])
+    asyncio.run(serve(options, model, Loop))
 
 
 if __name__ == "__main__":

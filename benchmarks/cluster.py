@@ -34,6 +34,8 @@ class Run:
     partitions: int
     model: Path
     """Bundle of a word-bag model."""
+    instance: str = "bench"
+    """Name of the worker that is started for it; workers that share the run have one each."""
 
     @property
     def group(self) -> str:

@@ -42,7 +42,7 @@ def _worker(delivery: str) -> Callable[[Run], Sequence[str]]:
     def command(run: Run) -> Sequence[str]:
         return [
             sys.executable, "-m", "stream_maas", "worker", "--bootstrap", run.bootstrap, "--prefix", run.prefix,
-            "--instance", "bench", "--delivery", delivery, "--models", str(run.model), "--json",
+            "--instance", run.instance, "--delivery", delivery, "--models", str(run.model), "--json",
         ]  # fmt: skip
 
     return command

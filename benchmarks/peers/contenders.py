@@ -27,6 +27,8 @@ class Peer:
     """Gets a small part of the load; rows per second need no more."""
     model: str = "sentiment-lite"
     trials: tuple[str, ...] = TRIALS
+    processes: int = 1
+    """Of one group; CPU time and memory are those of all together."""
 
 
 def _module(module: str, *options: str, environment: str = "") -> Callable[[Run], Sequence[str]]:
@@ -52,11 +54,22 @@ PEERS: tuple[Peer, ...] = (
     Peer(servers.EXACTLY_ONCE, "exactly-once", "redaction, audit"),
     Peer(servers.AT_LEAST_ONCE, "at-least-once", "redaction, audit"),
     Peer(
+        servers.Contender("two-workers", "two workers, exactly-once", servers.EXACTLY_ONCE.command),
+        "exactly-once", "redaction, audit", processes=2, trials=("throughput",),
+    ),
+    Peer(
         servers.Contender(
             "faststream", "FastStream, batch subscriber",
             _module("benchmarks.peers.faststream_server", environment="faststream"), audits=False,
         ),
         "at-least-once", "none", environment="faststream",
+    ),
+    Peer(
+        servers.Contender(
+            "faststream-tuned", "FastStream, bytes in and out",
+            _module("benchmarks.peers.faststream_server", "--tuned", environment="faststream"), audits=False,
+        ),
+        "at-least-once", "none", environment="faststream", trials=("throughput", "latency"),
     ),
     Peer(
         servers.Contender(
@@ -78,6 +91,13 @@ PEERS: tuple[Peer, ...] = (
             _module("benchmarks.peers.faststream_server", "--govern", environment="faststream"),
         ),
         "at-least-once", "redaction, audit", environment="faststream", slow=True,
+    ),
+    Peer(
+        servers.Contender(
+            "faststream-presidio-tuned", "FastStream, bytes, six recognisers",
+            _module("benchmarks.peers.faststream_server", "--govern", "--tuned", environment="faststream"),
+        ),
+        "at-least-once", "redaction, audit", environment="faststream", slow=True, trials=("throughput", "latency"),
     ),
     Peer(
         servers.Contender("bare-minilm", "bare loop, MiniLM", _module("benchmarks.peers.minilm_loop"), audits=False),

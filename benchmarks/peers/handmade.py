@@ -83,16 +83,23 @@ class HandmadeModel:
 def read_request(value: bytes | None) -> tuple[str, str]:
     """(id, text) of a record's value. Raises `BadRequestError`: a poison record must not stop the others."""
     try:
-        document = orjson.loads(value or b"")
+        return read_document(orjson.loads(value or b""))
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(type(error).__name__) from error
+
+
+def read_document(document: Any) -> tuple[str, str]:
+    """As `read_request`, of JSON that somebody else has parsed."""
+    try:
         text = document["inputs"][0]["data"][0]
         request_id = document["id"]
-    except (orjson.JSONDecodeError, LookupError, TypeError) as error:
+    except (LookupError, TypeError) as error:
         raise BadRequestError(type(error).__name__) from error
     if not isinstance(text, str) or not isinstance(request_id, str):
         raise BadRequestError("not a text")
     return request_id, text
 
 
-def refusal(request_id: str, reason: str) -> bytes:
+def refusal(request_id: str, reason: str) -> dict[str, str]:
     """The answer to a record that is no request."""
-    return orjson.dumps({"id": request_id, "error": reason})
+    return {"id": request_id, "error": reason}

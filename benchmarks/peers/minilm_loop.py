@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import json
-import signal
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,11 +17,9 @@ import numpy as np
 import onnxruntime as ort
 import orjson
 import yaml
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from tokenizers import Tokenizer
 
-from benchmarks.bare_loop import BATCH_BYTES, FETCH_WAIT_MS, Loop
-from stream_maas import topics
+from benchmarks.bare_loop import Loop, arguments, serve
 
 WINDOW_ROWS = 64
 BATCH_TOKENS = 256
@@ -39,7 +33,7 @@ class Embedder:
 
     def __init__(self, directory: Path) -> None:
         manifest = yaml.safe_load((directory / "bundle.yaml").read_bytes())
-        self.name, self.version, self.labels = manifest["name"], str(manifest["version"]), ("", "")
+        self.name, self.version = manifest["name"], str(manifest["version"])
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
@@ -72,31 +66,13 @@ class Embedder:
 class MiniLmLoop(Loop):
     """Windows of one partition, one after the other."""
 
-    _model: Any
+    chunk_rows = WINDOW_ROWS
 
-    async def serve(self) -> None:
-        while True:
-            for tp, records in (await self._consumer.getmany(timeout_ms=200)).items():
-                for start in range(0, len(records), WINDOW_ROWS):
-                    await self._answer(tp, records[start : start + WINDOW_ROWS])
+    async def _predict(self, texts: Sequence[str]) -> list[list[float]]:
+        return await self._model.embed(texts)
 
-    async def _answer(self, tp: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
-        requests = [orjson.loads(record.value) for record in records]
-        vectors = await self._model.embed([request["inputs"][0]["data"][0] for request in requests])
-        now_ms = time.time_ns() // 1_000_000
-        batch = self._producer.create_batch()
-        for record, request, vector in zip(records, requests, vectors, strict=True):
-            value = self._result(request["id"], vector)
-            if batch.append(key=record.key, value=value, timestamp=now_ms) is None:
-                await self._send(tp, batch)
-                batch = self._producer.create_batch()
-                batch.append(key=record.key, value=value, timestamp=now_ms)
-        await self._send(tp, batch)
-        self._offsets[tp] = records[-1].offset + 1
-        self._sent.set()
-
-    def _result(self, request_id: str, pair: list[float]) -> bytes:
-        output = {"name": "embedding", "shape": [1, len(pair)], "datatype": "FP32", "data": pair}
+    def _result(self, request_id: str, vector: list[float]) -> bytes:
+        output = {"name": "embedding", "shape": [1, len(vector)], "datatype": "FP32", "data": vector}
         document = {"model_name": self._model.name, "model_version": self._model.version, "id": request_id}
         return orjson.dumps({**document, "outputs": [output]})
 
@@ -118,36 +94,8 @@ def _batches(tokens: Sequence[Sequence[int]]) -> list[list[int]]:
 async def run(options: argparse.Namespace) -> None:
     model = Embedder(Path(options.model))
     await model.embed(["warm up"] * THREADS)
-    consumer = AIOKafkaConsumer(
-        topics.requests(options.prefix),
-        bootstrap_servers=options.bootstrap,
-        group_id=options.group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=FETCH_WAIT_MS,
-    )
-    producer = AIOKafkaProducer(
-        bootstrap_servers=options.bootstrap, acks="all", max_batch_size=BATCH_BYTES, max_request_size=8 * BATCH_BYTES
-    )
-    await producer.start()
-    await consumer.start()
-    loop = MiniLmLoop(consumer, producer, model, topics.results(options.prefix))  # type: ignore[arg-type]
-    tasks = [asyncio.create_task(loop.serve()), asyncio.create_task(loop.commit())]
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: [task.cancel() for task in tasks])
-    print(json.dumps({"status": "ready"}), flush=True)
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.gather(*tasks)
-    await consumer.stop()
-    await producer.stop()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    for name in ("bootstrap", "prefix", "group", "model"):
-        parser.add_argument(f"--{name}", required=True)
-    asyncio.run(run(parser.parse_args()))
+    await serve(options, model, MiniLmLoop)
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(run(arguments().parse_args()))

@@ -53,7 +53,7 @@ def main() -> None:
         try:
             request_id, text = read_request(value)
         except BadRequestError as error:
-            return refusal("unknown", str(error))
+            return orjson.dumps(refusal("unknown", str(error)))
         (pair,) = model.predict([text])
         return orjson.dumps(model.document(request_id, pair))
 

@@ -7,12 +7,13 @@ answers are counted by key as a read_committed consumer sees them. So one trial 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import math
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,12 @@ class Flow:
 async def full_load(peer: Peer, run: Run, requests: Sequence[Request]) -> Throughput:
     """From the moment all requests become visible until the last is committed (or answered, without a group)."""
     warm_up, load = requests[:WARM_UP_ROWS], requests[WARM_UP_ROWS:]
-    async with launched(peer.contender, run) as server, cluster.Progress(run) as progress:
+    async with contextlib.AsyncExitStack() as stack, cluster.Progress(run) as progress:
+        started = [
+            await stack.enter_async_context(launched(peer.contender, replace(run, instance=f"bench-{number}")))
+            for number in range(peer.processes)
+        ]
+        cpu_s = lambda: sum(server.cpu_s() for server in started)  # noqa: E731
         watch = _Ends(run)
         await watch.start()
         try:
@@ -75,15 +81,16 @@ async def full_load(peer: Peer, run: Run, requests: Sequence[Request]) -> Throug
             if peer.has_group:
                 async with cluster.hold(run, load) as held:
                     await asyncio.sleep(0.5)
-                    before_s, began_s = server.cpu_s(), await held.release()
+                    before_s, began_s = cpu_s(), await held.release()
                     done_s = await progress.reach(held.next_offsets)
             else:
                 # It reads uncommitted records too, so nothing can be held back: the clock starts with the writing.
-                before_s, began_s = server.cpu_s(), time.perf_counter()
+                before_s, began_s = cpu_s(), time.perf_counter()
                 offsets = await _write(run, load)
                 done_s = await _until_done(peer, progress, watch, offsets, len(requests))
             await asyncio.sleep(0.3)
-            return Throughput(len(load), done_s - began_s, server.cpu_s() - before_s, server.rss_bytes())
+            rss_bytes = sum(server.rss_bytes() for server in started)
+            return Throughput(len(load), done_s - began_s, cpu_s() - before_s, rss_bytes)
         finally:
             await watch.stop()
 

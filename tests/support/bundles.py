@@ -23,8 +23,9 @@ _OPSET, _IR_VERSION = 17, 9
 _WIDTH = 64
 
 
-def write_slow_bundle(folder: Path) -> Path:
-    """A model whose call takes as many rounds of a small matrix product as the largest `rounds` of its batch."""
+def write_slow_bundle(folder: Path, name: str = SLOW, *, least_rounds: int = 0) -> Path:
+    """A model whose call takes as many rounds of a small matrix product as the largest `rounds` of its batch, and
+    `least_rounds` at least."""
     rng = np.random.default_rng(7)
     # An orthogonal matrix: the state neither grows nor shrinks, however many rounds there are.
     weights = np.linalg.qr(rng.standard_normal((_WIDTH, _WIDTH)))[0].astype(np.float32)
@@ -45,7 +46,8 @@ def write_slow_bundle(folder: Path) -> Path:
         ],
     )
     nodes = [
-        helper.make_node("ReduceMax", ["rounds"], ["trips"], keepdims=0),
+        helper.make_node("ReduceMax", ["rounds"], ["most"], keepdims=0),
+        helper.make_node("Max", ["most", "least"], ["trips"]),
         helper.make_node("Loop", ["trips", "true", "start"], ["end"], body=body),
         # The answer depends on the row alone, as batch mates and repeats must not change it. The loop has to be used,
         # or it would be optimised away: its result is a number, and a number times zero is zero.
@@ -59,8 +61,9 @@ def write_slow_bundle(folder: Path) -> Path:
         "start": np.full((1, _WIDTH), 0.125, dtype=np.float32),
         "true": np.array(True),
         "zero": np.array(0, dtype=np.float32),
+        "least": np.array(least_rounds),
     }
-    return _write(folder / SLOW, SLOW, nodes, constants, "rounds")
+    return _write(folder / name, name, nodes, constants, "rounds")
 
 
 def write_lookup_bundle(folder: Path) -> Path:

@@ -6,6 +6,7 @@ Models are real ones; where a call has to hang, it hangs on an event before ONNX
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,9 +32,13 @@ FOR_EVER = 2**40
 def service(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Service:
     folder = tmp_path_factory.mktemp("models")
     bundles = (write_slow_bundle(folder), write_lookup_bundle(folder))
+    return make_service(Catalog.load(RuntimeConfig(models=tuple(map(str, bundles)))))
+
+
+def make_service(catalog: Catalog) -> pipeline.Service:
     return pipeline.Service(
         redactor=Redactor(),
-        catalog=Catalog.load(RuntimeConfig(models=tuple(map(str, bundles)))),
+        catalog=catalog,
         limits=Limits(),
         audit=wire.AuditEncoder(Writer("app", "w1", "test")),
         source="/maas/app",
@@ -159,6 +164,17 @@ async def test_what_cannot_be_in_time_is_not_begun(
     assert long.error is None
     gate.set()
     await asyncio.gather(*running)
+
+
+def test_a_call_known_to_be_too_long_is_answered_without_it(tmp_path: Path) -> None:
+    """50 ms by the clock that watched it load: 5 ms are not enough for it, 60 ms are, and nobody has waited."""
+    ticks = itertools.count(step=50_000_000)
+    config = RuntimeConfig(models=(str(write_slow_bundle(tmp_path)),))
+    watched = make_service(Catalog.load(config, meter=lambda: (next(ticks), 0)))
+    made = plan(watched, slow_request(1, "short", timeout=5_000), slow_request(1, "long", timeout=60_000))
+    short, long = made.items
+    assert isinstance(short.error, ExpiredError)
+    assert [item for batch in made.batches for item in batch.items] == [long]
 
 
 async def test_a_model_that_is_gone_leaves_no_thread(service: pipeline.Service, calls: ModelCalls) -> None:
