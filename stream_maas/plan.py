@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from stream_maas import wire
 from stream_maas.errors import RequestError
 from stream_maas.inference import Model, Output, Row
@@ -13,44 +15,44 @@ from stream_maas.records import BatchPosition, IdSource, KafkaRecord, Redacted, 
 Ahead = Callable[[Model], int]
 """Microseconds of calls that wait for a model before a new one, at least."""
 
-_NO_TIMINGS = Timings()
 
-
-class Item:
+class Item(Struct, eq=False):
     """One record on its way. Mutable, but it never leaves the chunk that made it.
 
     It knows neither its chunk nor its batch: in a cycle everything of a pass would live until the collector comes,
     which cost a tenth of the whole pass.
     """
 
-    __slots__ = (
-        "batch", "box", "deadline_us", "error", "id_source", "infer_us", "inputs", "key", "looped", "model",
-        "output", "output_digest", "record", "redact_us", "redacted", "request", "request_id", "row", "subject_ref",
-        "timings",
-    )  # fmt: skip
+    record: KafkaRecord
+    event_id: str
+    """Of its audit event."""
+    request_id: str
+    """The coordinates, until an id is found that may be repeated."""
+    id_source: IdSource = "coordinates"
+    request: Request | None = None
+    """What the client wrote, between `_decode` and `_redact` only."""
+    key: bytes | None = None
+    looped: bool = False
+    redacted: Redacted[Request] | None = None
+    subject_ref: str | None = None
+    deadline_us: int | None = None
+    model: Model | None = None
+    row: Row | None = None
+    output: Output | None = None
+    output_digest: str | None = None
+    error: RequestError | None = None
+    batch: BatchPosition | None = None
+    inputs: bytes | None = None
+    box: str | None = None
+    redact_us: int = 0
+    infer_us: int = 0
+    timings: Timings = Timings()
 
-    def __init__(self, record: KafkaRecord) -> None:
-        self.record = record
-        self.request: Request | None = None
-        """What the client wrote, between `_decode` and `_redact` only."""
-        self.request_id = wire.coordinates_id(record.topic, record.partition, record.offset)
-        self.id_source: IdSource = "coordinates"
-        self.key: bytes | None = None
-        self.looped = False
-        self.redacted: Redacted[Request] | None = None
-        self.subject_ref: str | None = None
-        self.deadline_us: int | None = None
-        self.model: Model | None = None
-        self.row: Row | None = None
-        self.output: Output | None = None
-        self.output_digest: str | None = None
-        self.error: RequestError | None = None
-        self.batch: BatchPosition | None = None
-        self.inputs: bytes | None = None
-        self.box: str | None = None
-        self.redact_us = 0
-        self.infer_us = 0
-        self.timings = _NO_TIMINGS
+
+def take_up(record: KafkaRecord) -> Item:
+    """A record at the beginning of its way."""
+    coordinates = wire.coordinates_id(record.topic, record.partition, record.offset)
+    return Item(record, wire.audit_id(record.topic, record.partition, record.offset), coordinates)
 
 
 @dataclass(slots=True, eq=False)

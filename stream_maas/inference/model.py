@@ -125,8 +125,11 @@ class Model:
         Rows that `plan` put together are one ONNX Runtime call; others are planned first. Once `cancellation` is
         cancelled, rows that have no answer yet get an `ExpiredError`.
         """
+        batches = self.plan(rows)
+        if len(batches) == 1:
+            return self._run(rows, cancellation)
         answers: dict[int, Answer] = {}
-        for batch in self.plan(rows):
+        for batch in batches:
             answers.update(zip(batch, self._run([rows[index] for index in batch], cancellation), strict=True))
         return [answers[index] for index in range(len(rows))]
 

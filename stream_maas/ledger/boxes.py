@@ -102,6 +102,8 @@ _decode_request = msgspec.json.Decoder(BoxedRequest).decode
 
 def entry(event_id: str, request: Request, inputs: bytes) -> bytes:
     """One member of a box. `inputs`: the JSON of `request.inputs`, which the caller has anyway."""
+    if not (request.model_name or request.model_version or request.outputs or request.parameters):
+        return b'%b:{"inputs":%b}' % (_encode(event_id), inputs)
     rest: dict[str, Any] = {
         name: value
         for name, value in (
@@ -112,8 +114,7 @@ def entry(event_id: str, request: Request, inputs: bytes) -> bytes:
         )
         if value
     }
-    more = b"," + _encode(rest)[1:] if rest else b"}"
-    return b'%b:{"inputs":%b%b' % (_encode(event_id), inputs, more)
+    return b'%b:{"inputs":%b,%b' % (_encode(event_id), inputs, _encode(rest)[1:])
 
 
 def pack(entries: Collection[bytes]) -> bytes:

@@ -7,6 +7,7 @@ Sources: CloudEvents 1.0 Kafka protocol binding (section 3.2: attribute `x` is h
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from stream_maas.records import Headers, KafkaRecord
@@ -193,7 +194,7 @@ def answer_headers(
     headers = [
         _SPECVERSION,
         _ANSWER_TYPES[kind],
-        (CE_SOURCE, source.encode()),
+        _source(source),
         (CE_ID, audit + b":answer"),
         (CE_CORRELATION_ID, request_id.encode()),
         _JSON,
@@ -202,6 +203,11 @@ def answer_headers(
     if traceparent is not None:
         headers.append((TRACEPARENT, traceparent.encode()))
     return headers
+
+
+@lru_cache(maxsize=8)
+def _source(source: str) -> tuple[str, bytes]:
+    return CE_SOURCE, source.encode()
 
 
 def audit_headers() -> list[tuple[str, bytes]]:
