@@ -163,7 +163,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     metrics: dict[str, Any]
     not_for: tuple[str, ...] = ()
     tiny: bool | None = None
-    """True: one call is so short that a thread switch would cost more. None: judged by the size of model.onnx."""
+    """True: one call is so short that a thread switch would cost more. None: judged by the size of
+    model.onnx and by how long it took when it was loaded."""
     batching: Batching = "exact"
     """exact: records share a call only where a test at load finds the same bits in every batch, else one record per
     call. alone: always one record per call. loose: they share calls although the last bits depend on the company,

@@ -18,7 +18,7 @@ from stream_maas.inference.adapter import Adapter, Output, Row
 from stream_maas.inference.bundle import MODEL, Bundle
 from stream_maas.inference.config import RuntimeConfig
 from stream_maas.inference.manifest import takes_one_row
-from stream_maas.inference.self_test import Clock, examine
+from stream_maas.inference.self_test import QUICK_US, Clock, examine
 from stream_maas.inference.session import Cancellation, RunError, Session
 from stream_maas.inference.suitability import depends_on_neighbours, draws_random_numbers, unservable
 from stream_maas.inference.tensor_model import TensorAdapter
@@ -32,7 +32,8 @@ ADAPTERS: Mapping[str, type[WordBagAdapter] | type[TensorAdapter] | type[TextAda
     "text": TextAdapter,
 }
 TINY_BYTES = 1 << 20
-"""A graph this small runs for microseconds, less than it takes to wake another thread."""
+"""A graph this small runs for microseconds, less than it takes to wake another thread. Unless it has loops or large
+inputs: what took more than `QUICK_US` when it was loaded would hold up everybody on the event loop."""
 
 MAX_LENGTH_RATIO = 1.25
 """Longest to shortest text of a call: filled-up tokens stay below a tenth on real texts (docs/models.md)."""
@@ -49,9 +50,6 @@ class Model:
         or is not what bundle.yaml says. `clock`: monotonic nanoseconds; without one nothing is known of its speed."""
         self.bundle = bundle
         self.ref: ModelRef = bundle.ref
-        declared = bundle.manifest.tiny
-        self.tiny: bool = bundle.path(MODEL).stat().st_size <= TINY_BYTES if declared is None else declared
-        """True: call `run` on the event loop itself. False: on an executor."""
         self._limits = bundle.manifest.limits
         self._session = Session(bundle.path(MODEL), config)
         _check_servable(bundle, self._session)
@@ -60,6 +58,9 @@ class Model:
         verdict = examine(self._attempt, self._adapter.samples(), clock, together=may_share)
         self.floor_us: int = verdict.floor_us
         """The quickest call on one row when the model was loaded; 0 when that was not measured."""
+        small = bundle.path(MODEL).stat().st_size <= TINY_BYTES and self.floor_us <= QUICK_US
+        self.tiny: bool = small if bundle.manifest.tiny is None else bundle.manifest.tiny
+        """True: call `run` on the event loop itself. False: on an executor."""
         self._floor_us_per_token = verdict.floor_us_per_token
         self.shares_calls: bool = may_share and (verdict.exact or bundle.manifest.batching == "loose")
         """False: every record is a call of its own, so that no neighbour can move a bit of its answer."""

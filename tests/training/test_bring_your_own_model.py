@@ -1,4 +1,7 @@
-"""docs/bring-your-own-model.md is done as it is written: each section's blocks in order, down to the served answer."""
+"""docs/bring-your-own-model.md is done as it is written: each section's blocks in order, down to the served answer.
+
+Only the embedder is not made anew: the one that this run has trained for its own test takes its place.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import uuid
@@ -21,7 +25,8 @@ from tests.support.workers import Fleet
 
 pytestmark = [pytest.mark.embedded, pytest.mark.timeout(900)]
 PAGE = Path(__file__).parents[2] / "docs" / "bring-your-own-model.md"
-WORKER = "stream-maas worker"
+WORKER = ["stream-maas", "worker"]
+TRAIN = ["stream-maas", "model", "train"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,11 @@ def test_a_section_is_done_as_written(
             text = step.text.replace("127.0.0.1:9092", embedded_broker)
             commands = [[sys.executable, "-c", text]] if step.language == "python" else shell(text)
             for command in commands:
-                if command[:2] == WORKER.split():
+                if command[:3] == TRAIN:
+                    folder = tmp_path / command[command.index("--out") + 1]
+                    shutil.copytree(request.getfixturevalue("trained")(command[3]).directory, folder)
+                    continue
+                if command[:2] == WORKER:
                     folder = tmp_path / command[command.index("--models") + 1]
                     asyncio.run(fleet.start("w1", models=[folder]).ready())
                     continue

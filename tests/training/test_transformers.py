@@ -9,7 +9,7 @@ from stream_maas.errors import RequestError
 from stream_maas.inference import Model, Output, check
 from stream_maas.inference.train import sentiment_plus
 from stream_maas.inference.train.corpus import Corpus, load_corpus
-from stream_maas.inference.train.embedder import EMBEDDING, embedder_graph
+from stream_maas.inference.train.embedder import embedder_graph
 from stream_maas.inference.train.encoding import TextEncoder
 from stream_maas.inference.train.minilm import MiniLm, load_minilm
 from stream_maas.inference.train.packages import MINILM, SENTIMENT_TEXTS, Shelf
@@ -17,7 +17,6 @@ from stream_maas.records import Request, Tensor
 from tests.training.conftest import Trained
 
 pytestmark = pytest.mark.timeout(1200)
-MOST_LABELS_TURNED_BY_EIGHT_BITS = 0.01
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +61,7 @@ def test_the_embedder_stays_near_the_published_weights(embedder: Trained) -> Non
     assert embedder.metrics["mean cosine to 32 bits"] >= 0.999
     assert embedder.metrics["least cosine to 32 bits"] >= 0.99
     assert embedder.metrics["neighbour accuracy"] >= 0.8
+    assert embedder.metrics["labels kept from 32 bits"] >= 0.99
     assert {"LICENSE", "NOTICE", "MODEL_CARD.md"} <= {path.name for path in embedder.directory.iterdir()}
 
 
@@ -107,7 +107,7 @@ def test_a_text_beyond_the_limit_is_its_own_problem(embedder: Trained) -> None:
 
 def test_the_fit_repeats_to_the_last_bit(corpus: Corpus, minilm: MiniLm) -> None:
     """Encoder in another order of texts, fit, graph: on a part of the texts, everything that training does."""
-    part = Corpus(corpus.examples[::20], corpus.lexicon)
+    part = Corpus(corpus.examples[::60], corpus.lexicon)
     encoder = TextEncoder(sentiment_plus.states_graph(minilm), minilm.tokenizer)
     texts = [example.text for example in part.examples]
     states = encoder.encode(texts, sentiment_plus.STATES)
@@ -116,17 +116,3 @@ def test_the_fit_repeats_to_the_last_bit(corpus: Corpus, minilm: MiniLm) -> None
     first, second = (sentiment_plus.fit(part, training) for _ in range(2))
     graphs = [sentiment_plus.plus_graph(minilm, fitted, b"made") for fitted in (first, second)]
     assert graphs[0] == graphs[1]
-
-
-def test_eight_bits_turn_few_labels(corpus: Corpus, minilm: MiniLm) -> None:
-    """A linear model on 32-bit embeddings, given 8-bit ones: at most one label in a hundred is another one."""
-    examples = corpus.examples[::30]
-    texts = [example.text for example in examples]
-    exact, ours = (
-        TextEncoder(embedder_graph(minilm, eight_bit=bits), minilm.tokenizer).encode(texts, EMBEDDING)
-        for bits in (False, True)
-    )
-    from sklearn.linear_model import LogisticRegression
-
-    head = LogisticRegression(C=10, max_iter=1000).fit(exact, [example.rating > 0 for example in examples])
-    assert (head.predict(exact) != head.predict(ours)).mean() <= MOST_LABELS_TURNED_BY_EIGHT_BITS

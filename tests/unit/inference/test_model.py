@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_maas.inference import Model, Row
+from stream_maas.inference import Model, Row, RuntimeConfig, load_bundle
 from tests.unit.inference.graphs import FLOAT, graph, lookup_graph, request, spec, tensor, text_request
 
 MAX_ROWS, MAX_TOKENS = 8, 100
@@ -76,6 +78,12 @@ def test_threads_share_a_model(sentiment: Model) -> None:
 @pytest.mark.parametrize(("declared", "tiny"), [(None, True), (True, True), (False, False)])
 def test_tiny_is_declared_or_estimated(open_bundle: Callable[..., Model], declared: bool | None, tiny: bool) -> None:
     assert open_bundle(tiny=declared).tiny is tiny
+
+
+@pytest.mark.parametrize(("call_us", "tiny"), [(1_000, True), (1_001, False)])
+def test_a_small_file_that_takes_long_is_not_tiny(make_bundle: Callable[..., Path], call_us: int, tiny: bool) -> None:
+    ticks = itertools.count(step=call_us * 1000)
+    assert Model(load_bundle(make_bundle()), RuntimeConfig(), lambda: next(ticks)).tiny is tiny
 
 
 def test_a_large_graph_is_not_tiny(open_bundle: Callable[..., Model]) -> None:

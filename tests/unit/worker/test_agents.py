@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from aiokafka import TopicPartition
 
 from stream_maas import pipeline, wire
 from stream_maas.admission import Limits
 from stream_maas.inference import Catalog
+from stream_maas.inference.catalog import DEFAULT_BUNDLE
 from stream_maas.inference.config import RuntimeConfig
 from stream_maas.privacy import Redactor
 from stream_maas.records import Answered, InputRecord, Writer
@@ -70,9 +75,13 @@ def chunk(partition: int, offset: int, values: list[bytes]) -> Chunk:
 
 @pytest.fixture
 def service() -> pipeline.Service:
+    return make_service(Catalog.load(RuntimeConfig()))
+
+
+def make_service(catalog: Catalog) -> pipeline.Service:
     return pipeline.Service(
         redactor=Redactor(),
-        catalog=Catalog.load(RuntimeConfig()),
+        catalog=catalog,
         limits=Limits(),
         audit=wire.AuditEncoder(Writer("app", "w1", "test")),
         source="/maas/app",
@@ -135,6 +144,37 @@ async def test_small_chunks_share_a_model_call(service: pipeline.Service, calls:
     assert [size for _, answered in published for size in answered.batch_sizes] == [3]
     assert [len(answered.audits) for _, answered in published] == [1, 2, 1]
     running.cancel()
+
+
+async def test_a_tiny_model_that_is_called_record_by_record_gives_way_after_each(
+    tmp_path: Path, calls: ModelCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(DEFAULT_BUNDLE, alone)
+    manifest = yaml.safe_load((alone / "bundle.yaml").read_text()) | {"batching": "alone"}
+    (alone / "bundle.yaml").write_text(yaml.safe_dump(manifest))
+    service = make_service(Catalog.load(RuntimeConfig(models=(str(alone),))))
+    model = service.catalog.models[0]
+    run, turns, others = model.run, [], itertools.count()
+
+    def run_noting_the_turn(*arguments: Any) -> Any:
+        turns.append(turn)
+        return run(*arguments)
+
+    async def somebody_else() -> None:
+        nonlocal turn
+        while True:
+            turn = next(others)
+            await asyncio.sleep(0)
+
+    turn = 0
+    monkeypatch.setattr(model, "run", run_noting_the_turn)
+    else_ = asyncio.create_task(somebody_else())
+    published, running = await published_by([chunk(0, 0, [GOOD] * 8)], service, calls)
+    assert [size for _, answered in published for size in answered.batch_sizes] == [1] * 8
+    assert len(set(turns)) == 8, "two calls without a turn for others between them"
+    running.cancel()
+    else_.cancel()
 
 
 async def test_a_pass_is_bounded(service: pipeline.Service, calls: ModelCalls) -> None:
