@@ -257,7 +257,7 @@ def table(prefix: str, lanes: Sequence[str] = ()) -> tuple[TopicSpec, ...]:
             partitions="one",
             retention_ms=28 * _DAY_MS,
             written_by=("monitor",),
-            read_by=("dashboard", "auditor", "operator"),
+            read_by=("monitor", "dashboard", "auditor", "operator"),
         ),
         TopicSpec(
             name=alert_commands(prefix),

@@ -22,6 +22,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from stream_maas import __version__, brokers, settings, topics
+from stream_maas.dashboard.access import Access
 from stream_maas.errors import ERRORS_BY_CODE
 from stream_maas.worker.follower_metrics import FollowerMetrics
 from stream_maas.worker.metrics import Metrics
@@ -30,6 +31,7 @@ from tests.conftest import IN_CI
 
 ROOT = Path(__file__).parents[1]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
+WORKLOADS = ("StatefulSet", "Deployment")
 DEFAULTS = settings.load(environ={})
 KNOWN_VARIABLES = {row.env for row in settings.describe(DEFAULTS)}
 SERIES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -381,7 +383,9 @@ def acls(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([script, *arguments], capture_output=True, text=True, check=False, timeout=30)
 
 
-@pytest.mark.parametrize("role", ["worker", "client", "auditor", "pruner", "operator"])
+@pytest.mark.parametrize(
+    "role", ["worker", "client", "dashboard", "monitor", "sealer", "witness", "auditor", "pruner", "operator"]
+)
 def test_acl_script_follows_the_topic_table(role: str) -> None:
     """Who may read and write a topic is said once, in the topic table."""
     allowed: dict[str, set[str]] = {"Read": set(), "Write": set()}
@@ -547,3 +551,98 @@ def test_the_sealer_s_manifest_fits_the_others(manifests: dict[str, dict[str, An
     claims = [claim["metadata"] for claim in sealer["spec"]["volumeClaimTemplates"]]
     volumes = {volume["name"] for volume in (*pod["volumes"], *claims)}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+
+
+# --- deploy/kubernetes/observability ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def observability() -> dict[tuple[str, str], dict[str, Any]]:
+    """(kind, name) -> manifest of the monitor and the live page."""
+    folder = KUBERNETES / "observability"
+    (kustomization,) = documents(folder / "kustomization.yaml")
+    assert set(kustomization["resources"]) == {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
+    assert kustomization["images"] == [{"name": "stream-maas", "newTag": __version__}]
+    found = [document for name in kustomization["resources"] for document in documents(folder / name)]
+    return {(document["kind"], document["metadata"]["name"]): document for document in found}
+
+
+@pytest.mark.parametrize(
+    ("kind", "role", "port"), [("StatefulSet", "monitor", "web"), ("Deployment", "dashboard", "page")]
+)
+def test_monitor_and_page_fit_the_others(
+    manifests: dict[str, dict[str, Any]],
+    observability: dict[tuple[str, str], dict[str, Any]],
+    kind: str,
+    role: str,
+    port: str,
+) -> None:
+    spec = observability[kind, f"stream-maas-{role}"]["spec"]
+    pod, worker = spec["template"]["spec"], manifests["StatefulSet"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert run_help(container["args"]).returncode == 0
+    for name in ("serviceAccountName", "securityContext", "automountServiceAccountToken"):
+        assert pod[name] == worker[name]
+    assert container["securityContext"] == worker["containers"][0]["securityContext"]
+    assert "memory" in container["resources"]["limits"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    labels = spec["template"]["metadata"]["labels"]
+    everything = manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]
+    assert everything.items() <= labels.items()
+    assert labels == spec["selector"]["matchLabels"] == everything | {"app.kubernetes.io/component": role}
+    service = observability["Service", f"stream-maas-{role}"]["spec"]
+    assert service["selector"] == labels
+    assert [entry["targetPort"] for entry in service["ports"]] == [port] == [e["name"] for e in container["ports"]]
+    for probe in ("livenessProbe", "readinessProbe"):
+        (asked,) = (container[probe][how] for how in ("httpGet", "tcpSocket") if how in container[probe])
+        assert asked["port"] == port
+    assert pod["terminationGracePeriodSeconds"] * 1000 > DEFAULTS.worker.stop_grace_ms
+
+
+@pytest.mark.parametrize(("kind", "role"), [("StatefulSet", "monitor"), ("Deployment", "dashboard")])
+def test_monitor_and_page_get_settings_that_load(
+    manifests: dict[str, dict[str, Any]], observability: dict[tuple[str, str], dict[str, Any]], kind: str, role: str
+) -> None:
+    """What kustomization.yaml says about secrets is enough, and no name in it is unknown."""
+    told = (KUBERNETES / "observability" / "kustomization.yaml").read_text(encoding="utf-8")
+    secrets = dict(re.findall(r"--from-literal=(STREAM_MAAS_\w+)=(\S+)", told))
+    (container,) = observability[kind, f"stream-maas-{role}"]["spec"]["template"]["spec"]["containers"]
+    used = [source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source]
+    assert all(name in told or name.replace(role, "$who") in told for name in used)
+    environment = {entry["name"]: entry.get("value", f"stream-maas-{role}-0") for entry in container["env"]}
+    variables = manifests["ConfigMap"]["data"] | dict.fromkeys(secrets, "x" * 48) | environment
+    assert set(variables) <= KNOWN_VARIABLES
+    loaded = settings.load(environ=variables)
+    if role == "dashboard":
+        assert Access(loaded.dashboard).open_to_this_machine is False
+        assert container["ports"][0]["containerPort"] == loaded.dashboard.port
+    else:
+        assert loaded.worker.instance == "stream-maas-monitor-0"
+        assert container["ports"][0]["containerPort"] == loaded.worker.web_port
+
+
+def test_one_monitor_is_always_left(observability: dict[tuple[str, str], dict[str, Any]]) -> None:
+    monitor = observability["StatefulSet", "stream-maas-monitor"]["spec"]
+    budget = observability["PodDisruptionBudget", "stream-maas-monitor"]["spec"]
+    assert monitor["replicas"] >= 2
+    assert budget["maxUnavailable"] < monitor["replicas"]
+    assert budget["selector"] == monitor["selector"]
+
+
+def test_monitor_and_page_reach_and_are_reached_by_name(observability: dict[tuple[str, str], dict[str, Any]]) -> None:
+    page = observability["NetworkPolicy", "stream-maas-dashboard"]["spec"]
+    monitor = observability["NetworkPolicy", "stream-maas-monitor"]["spec"]
+    assert page["policyTypes"] == ["Ingress"]
+    assert monitor["policyTypes"] == ["Egress"]
+    (container,) = observability["Deployment", "stream-maas-dashboard"]["spec"]["template"]["spec"]["containers"]
+    assert [port["port"] for rule in page["ingress"] for port in rule["ports"]] == [
+        container["ports"][0]["containerPort"]
+    ]
+    (container,) = observability["StatefulSet", "stream-maas-monitor"]["spec"]["template"]["spec"]["containers"]
+    (url,) = (entry["value"] for entry in container["env"] if entry["name"].endswith("ALERTMANAGER_URL"))
+    assert [str(port["port"]) for rule in monitor["egress"] for port in rule["ports"]] == [url.rpartition(":")[2]]
+    for rule in (*page["ingress"], *monitor["egress"]):
+        assert rule.get("from") or rule.get("to"), "an empty list would allow every address"
+    for policy in (page, monitor):
+        pods = [manifest["spec"]["template"] for (kind, _), manifest in observability.items() if kind in WORKLOADS]
+        assert sum(policy["podSelector"]["matchLabels"] == pod["metadata"]["labels"] for pod in pods) == 1

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,8 @@ class Cluster:
         )  # fmt: skip
 
     @contextlib.contextmanager
-    def process(self, role: str, *arguments: str) -> Iterator[None]:
-        """A process that has said `ready`; it ends with the block, cleanly unless the block failed."""
+    def process(self, role: str, *arguments: str) -> Iterator[str]:
+        """A process that has said `ready`, and that line; it ends with the block, cleanly unless the block failed."""
         command = [sys.executable, "-m", "stream_maas", role, *(arguments or ("--instance", f"{role}-1"))]
         command += ["--set", "worker.delivery=exactly-once"]
         with (
@@ -123,11 +124,12 @@ class Cluster:
             watchdog.start()
             try:
                 assert process.stdout is not None
-                if not any("ready" in line for line in process.stdout):
+                ready = next((line for line in process.stdout if "ready" in line), "")
+                if not ready:
                     log.seek(0)
                     pytest.fail(f"the {role} was never ready: {log.read()[-2000:]}")
                 watchdog.cancel()
-                yield
+                yield ready
                 process.terminate()
                 assert process.wait(TIMEOUT_S) == 0
             finally:
@@ -174,10 +176,38 @@ def check_sealing(cluster: Cluster, folder: Path) -> None:
             if report["exit_code"] == 0 and report["checks"].get("witness") == "ok":
                 break
             assert time.monotonic() < give_up, done
+        check_page(cluster, key)
         exported = cluster.run("auditor", "audit", "export", "--bundle", str(folder / "bundle"), *keys)
         assert exported.returncode == 0, exported.stderr
     verifier = [sys.executable, str(folder / "bundle" / "verify_bundle.py")]
     assert subprocess.run(verifier, capture_output=True, timeout=TIMEOUT_S, check=False).returncode == 0
+
+
+def check_page(cluster: Cluster, key: Path) -> None:
+    """The live page reads all that it shows, proves a decision, and gives a command to the monitor."""
+    with cluster.process("dashboard", "--port", "0", "--json", "--set", f"ledger.keys={key}") as ready:
+        url = json.loads(ready)["url"]
+        give_up = time.monotonic() + TIMEOUT_S
+        while True:
+            beat = asked(url, "api/snapshot")["beat"]
+            assert beat["troubles"] == {}
+            if beat["events"] and beat["monitor"] and len(beat["lag"]) == 2:
+                break
+            assert time.monotonic() < give_up, beat
+            time.sleep(0.2)
+        decision = asked(url, "api/decision?id=0")["records"][0]
+        proof = asked(url, f"api/proof?partition={decision['partition']}&offset={decision['offset']}")
+        assert proof["tree_size"] > proof["leaf_index"] >= 0, proof
+        silence = {"matchers": {"rule": "lag"}, "duration_ms": 60_000, "by": "anna", "comment": "maintenance"}
+        assert asked(url, "api/command/silence", silence) == {"ok": True}
+
+
+def asked(url: str, path: str, body: Any = None) -> Any:
+    """What the page's server answers; a body makes it a POST of the page itself."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", "Origin": url.rstrip("/")}
+    with urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=TIMEOUT_S) as answer:
+        return json.load(answer)
 
 
 @pytest.mark.kafka
@@ -209,6 +239,7 @@ def test_each_role_can_do_its_work_and_no_more(worker: Cluster, tmp_path: Path) 
         "operator": ("requests", "results", "audit"),
         "worker": ("results", "audit", "dead-letters"),
         "monitor": ("requests", "results", "dead-letters"),
+        "dashboard": ("requests", "results", "dead-letters"),
         "sealer": ("requests", "results", "dead-letters"),
         "witness": ("requests", "results", "dead-letters"),
     }

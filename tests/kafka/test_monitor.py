@@ -49,14 +49,14 @@ async def test_killed_and_rebalanced_while_firing_it_fires_once_and_replays_with
     try:
         async with fed(feed), Tap(kafka, topics.alerts(prefix)) as tap:
             await first.start().ready()
-            await second.start().ready()
-            await sent(feed, 600)
+            second.start()
+            await asyncio.gather(second.ready(), sent(feed, 300))
             feed.failing = True
             fired = await alert_event(tap, "firing", FAST)
             first.kill()
             await second.logged('"event": "active"')
-            await sent(feed, feed.sent + 600)
-            await first.start().ready()
+            first.start()
+            await asyncio.gather(first.ready(), sent(feed, feed.sent + 300))
             await first.logged('"event": "active"')
             await sent(feed, feed.sent + 300)
             first.kill()
