@@ -45,6 +45,7 @@ class Incidents:
         del steps[1 : max(1, len(steps) - MAX_STEPS)]
         if steps[-1]["event_id"] == event["event_id"]:
             incident |= {name: event[name] for name in _SHOWN if name in event}
+            incident["inhibited_by"] = event.get("inhibited_by", "")
             incident["state"] = _state(steps)
         self._incidents.move_to_end(id_)
         return incident

@@ -262,11 +262,13 @@ def _digest(members: Sequence[Any]) -> str:
 def summary(rule: Rule, series: Series, reading: Reading, step: Step) -> str:
     """One sentence for people, made of labels and numbers only."""
     who = " ".join(value for _, value in series.labels) or {"monitor": "the monitor"}.get(series.per, "the service")
+    if series.per in ("lane", "tenant") and rule.measure != "no_results":
+        who = f"{series.per} {who}"  # a bare "default" tells nobody what it is
     if step == "resolved":
         return f"{rule.id} is over for {who}."
     window = reading.windows[0] if reading.windows else None
     counted = f" ({window.bad} of {window.total} in {duration(window.length_us)})" if window else ""
-    value = f"{reading.value:.3g}"
+    value = f"{reading.value:.3g}" if reading.value < 999.5 else f"{reading.value:,.0f}"
     said = {
         "error_burn": f"uses up its error budget {value} times too fast",
         "latency_burn": f"uses up its latency budget {value} times too fast",

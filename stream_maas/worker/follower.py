@@ -279,7 +279,7 @@ class Follower:
     def lags(self) -> dict[TopicPartition, int]:
         """Records of each partition that are not taken in yet."""
         consumer = self._shell.consumer()
-        return {tp: consumer.behind(tp, None) for tp in self.health.progress}
+        return {tp: consumer.unhandled(tp) for tp in self.health.progress}
 
     # Writing ------------------------------------------------------------------------------------------------------
 
@@ -366,7 +366,9 @@ class Follower:
         """Bring gauges up to date; called when somebody looks."""
         if not self._shell.started or "assignment" in self.health.waiting_for:
             return
-        for tp, lag in self.lags().items():
+        lags = self.lags()
+        self.health.observed(lags, time.monotonic())
+        for tp, lag in lags.items():
             self.metrics.lag_records.labels(tp.topic, tp.partition).set(lag)
 
     async def _shut_down(self, web: ProbeServer | None) -> None:

@@ -314,6 +314,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         first, following = self._handed_out.get(tp, (0, 0))
         return self._thread.unread(tp) + max(0, following - max(first, committed_offset or 0))
 
+    def unhandled(self, tp: TopicPartition) -> int:
+        """Records that are not handled yet: not read, or handed out and still on the way."""
+        return self._thread.unread(tp) + sum(len(chunk.records) for chunk in self._unfinished.get(tp, ()))
+
     def caught_up(self, tp: TopicPartition) -> int | None:
         """When the broker last said that nothing of this partition is left to read, epoch milliseconds.
 

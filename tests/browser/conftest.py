@@ -126,9 +126,10 @@ class Deployment:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def send(self, name: str, *, count: int = 30, model: str = "sentiment-lite") -> None:
+    def send(self, name: str, *, count: int = 30, model: str = "sentiment-lite", timeout_us: int | None = None) -> None:
         """Ask the worker NAME-0, NAME-1, ... and wait for its answers."""
-        lines = [json.dumps({"id": f"{name}-{n}", "text": TEXTS[n % len(TEXTS)]}) for n in range(count)]
+        more = {} if timeout_us is None else {"timeout": timeout_us}
+        lines = [json.dumps({"id": f"{name}-{n}", "text": TEXTS[n % len(TEXTS)]} | more) for n in range(count)]
         self.run("send", "--model", model, "--json", text="\n".join(lines) + "\n")
 
     def start(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> tuple[Process, dict[str, Any]]:

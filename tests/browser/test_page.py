@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.browser.conftest import PERSONAL, PHONE, SCREENSHOTS, Deployment, OpenPage
+from tests.browser.conftest import PERSONAL, PHONE, SCREENSHOTS, Deployment, OpenPage, ended
 from tests.unit.dashboard.samples import alert
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser for all
@@ -149,24 +149,27 @@ async def test_silence_is_shown_and_ended(deployment: Deployment, open_page: Ope
         await silence.wait_for(state="detached", timeout=DRAWN_MS)
 
 
-async def test_budgets_come_from_the_monitor(deployment: Deployment, open_page: OpenPage) -> None:
-    windows = [{"length_ms": 300_000, "bad": 41, "total": 900, "burn_rate": 16.2}]
-    slo = {"rule": "error-budget", "labels": {"model": "sentiment-lite"}, "objective": 0.999, "unit": "burn rate",
-           "windows": windows, "budget_left_ratio": 0.62, "state": "firing"}  # fmt: skip
-    now_us = time.time_ns() // 1000
-    beat = {
-        "kind": "heartbeat",
-        "at_us": now_us,
-        "watermark_us": now_us,
-        "instance": "m1",
-        "partitions": [],
-        "slos": [slo],
-    }
-    await publish(deployment, "monitor.state", beat, key=b"heartbeat")
-    async with open_page(deployment.url) as page:
-        await page.get_by_text("62.0 % left").wait_for(timeout=DRAWN_MS)
-        assert "16.2 ×" in await page.locator("#slos").inner_text()
-        assert "watched up to" in await page.locator("#monitor").inner_text()
+async def test_budgets_and_a_real_alert_come_from_the_monitor(deployment: Deployment, open_page: OpenPage) -> None:
+    """A monitor watches requests that expire: its alert and burn rates are shown, and it hears the acknowledgement."""
+    monitor, _ = deployment.start("monitor", "--time-scale", "0.02", "--instance", "m1")
+    try:
+        async with open_page(deployment.url) as page:
+            await page.locator("#slos .slo", has_text="sentiment-lite 1.0.0").wait_for(timeout=DRAWN_MS)
+            deployment.send("late", count=120, timeout_us=1)
+            alert_row = page.locator("#alerts .alert[data-state=firing]:not([data-muted])", has_text="errors-lane:fast")
+            await alert_row.wait_for(timeout=DRAWN_MS)
+            assert "lane default uses up its error budget" in await alert_row.inner_text()
+            lane = page.locator("#slos .slo", has_text="errors-lane")
+            await lane.locator(".burn[data-tone=bad]", has_text="fast limit 14.4").wait_for(timeout=DRAWN_MS)
+            assert "0.0 % of the budget left" in await lane.inner_text()
+            assert "watched up to" in await page.locator("#monitor").inner_text()
+            await alert_row.get_by_role("button", name="Acknowledge").click()
+            await page.get_by_label("Who are you?").fill("ana")
+            await page.get_by_role("button", name="Send").click()
+            acknowledged = page.locator("#alerts .alert[data-state=acknowledged]", has_text="errors-lane:fast")
+            await acknowledged.wait_for(timeout=DRAWN_MS)
+    finally:
+        assert ended(monitor)
 
 
 async def test_phone_and_dark(deployment: Deployment, open_page: OpenPage) -> None:

@@ -76,8 +76,9 @@ async def test_one_member_owns_everything(
         # The one that came first was alone when it said ready; only its metrics know what it has now.
         await produce(kafka, topics.audit(prefix), numbers(0, 300), partitions=PARTITIONS)
         await until_copied(read_all, kafka, prefix, 300)
-        taken = [(await member.metrics())["stream_maas_monitor_records_total"] for member in members]
-        assert sorted(taken) == [0, 300]
+        told = [await member.metrics() for member in members]
+        assert sorted(metrics["stream_maas_monitor_records_total"] for metrics in told) == [0, 300]
+        assert [metrics.get("stream_maas_monitor_lag_records", 0) for metrics in told] == [0, 0]
         assert [await member.stop() for member in members] == [0, 0]
     finally:
         for member in members:

@@ -61,6 +61,11 @@ export function duration(seconds) {
   const whole = Math.floor(seconds / size), left = Math.floor((seconds % size) / small);
   return `${whole} ${unit}${left ? ` ${left} ${rest}` : ""}`;
 }
+// One unit and no more: "5 min", "1.4 h".
+export function brief(seconds) {
+  const [size, unit] = seconds < 60 ? [1, "s"] : seconds < 3600 ? [60, "min"] : seconds < 86400 ? [3600, "h"] : [86400, "d"];
+  return `${Number((seconds / size).toFixed(1))} ${unit}`;
+}
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 export const moment = (seconds) => {
   const date = new Date(seconds * 1000);

@@ -1,17 +1,22 @@
 // Everything beside the charts and the explorer: the verdict, tiles, alerts with their time line, budgets, lag, counts.
-import { $, clock, count, duration, h, milliseconds, moment, number, percent, rate, show, svg } from "./dom.js";
+import { $, brief, clock, count, duration, h, milliseconds, moment, number, percent, rate, show, svg } from "./dom.js";
 
 const OURS = new Set(["expired", "shed", "redaction_error", "model_error", "bad_output", "circuit_open", "audit_unavailable"]);
 const LATE_LAG_S = 30;
 const TIMELINE_ROWS = 8;
 
+const OBJECTIVES = 12;
+
 export const isOpen = (incident) => incident.state !== "resolved";
+// What has to be looked at first: what is not muted, then pages, then the newest.
+const muted = (one) => Boolean(one.silenced || one.inhibited_by);
+const urgency = (a, b) => muted(a) - muted(b) || (b.severity === "page") - (a.severity === "page") || b.started_at_us - a.started_at_us;
 const labelText = (labels) => Object.entries(labels ?? {}).map(([name, value]) => `${name} ${value}`).join(", ");
 const figure = (value, unit) => `${Math.abs(value) >= 100 ? number(value) : Number(value.toPrecision(3))} ${unit}`;
 
 export function drawVerdict(state, stale) {
   const { beat } = state;
-  const open = [...state.incidents.values()].filter(isOpen), firing = open.filter(({ state: now }) => now === "firing");
+  const open = [...state.incidents.values()].filter(isOpen).sort(urgency), firing = open.filter(({ state: now }) => now === "firing");
   const all = beat.views.all ?? {}, lag = Math.max(0, ...beat.lag.map(({ seconds }) => seconds ?? 0));
   const traffic = all.requests
     ? `${count(all.requests)} answers in ${Math.round(all.length_s / 60)} minutes, ${percent(all.requests - all.failed, all.requests)} % of them not failed by us.`
@@ -37,7 +42,7 @@ export function drawTiles(state) {
   const tiles = [
     ["Answers", rate(state.rate), "/s", `${count(requests)} in ${minutes}`],
     ["Median", ...milliseconds(view.p50), `p90 ${milliseconds(view.p90).join(" ")}`],
-    ["99th percentile", ...milliseconds(view.p99), `max ${milliseconds(view.max).join(" ")}`],
+    ["p99", ...milliseconds(view.p99), `max ${milliseconds(view.max).join(" ")}`],
     ["Failed", percent(view.failed, requests), requests ? "%" : "", `${count(view.failed ?? 0)} in ${minutes}`, view.failed ? "bad" : null],
     ["Refused", percent(view.refused, requests), requests ? "%" : "", `${count(view.refused ?? 0)} in ${minutes}`],
     ["Waiting", ...(worst < 1 ? ["0", "s"] : [duration(worst), ""]), `${count(lagRecords)} requests`, worst > LATE_LAG_S ? "warn" : null],
@@ -54,7 +59,7 @@ export function drawAlerts(state, act) {
     alive: `watched up to ${monitor.heartbeat.watermark_us ? clock(monitor.heartbeat.watermark_us / 1e6) : "now"}`,
   };
   $("monitor").textContent = notes[monitor.state];
-  const open = incidents.filter(isOpen).sort((a, b) => b.started_at_us - a.started_at_us);
+  const open = incidents.filter(isOpen).sort(urgency);
   const over = incidents.filter((one) => !isOpen(one)).sort((a, b) => b.at_us - a.at_us);
   const listed = [...open, ...over.slice(0, state.moreAlerts ? 50 : 3)];
   show($("alerts"), [listed, state.role, state.moreAlerts], () => [
@@ -69,9 +74,9 @@ export function drawAlerts(state, act) {
 }
 
 function alertRow(incident, operator, act) {
-  const steps = incident.steps, acknowledged = incident.state === "acknowledged";
+  const { steps } = incident;
   const begun = incident.started_at_us / 1e6, last = steps.at(-1);
-  return h("div", { class: "alert", tabindex: 0, data: { state: incident.state, key: incident.incident_id } },
+  return h("div", { class: "alert", tabindex: 0, data: { state: incident.state, muted: isOpen(incident) && muted(incident) ? "yes" : null, key: incident.incident_id } },
     h("span", { class: "badge", data: { state: incident.state } }, incident.state),
     h("div", null, h("p", null, incident.summary),
       h("div", { class: "facts" },
@@ -79,11 +84,12 @@ function alertRow(incident, operator, act) {
         h("span", null, `${figure(incident.value, incident.unit)}, limit ${figure(incident.threshold, "")}`),
         h("span", null, `since ${moment(begun)}`),
         incident.state === "resolved" && h("span", null, `${incident.reason?.replace("_", " ")} at ${moment(last.at_us / 1e6)}`),
-        incident.silenced && h("span", null, "silenced"),
-        incident.severity === "ticket" && h("span", null, "ticket"),
+        h("span", null, incident.severity),
+        incident.silenced && h("span", { class: "tag" }, "silenced"),
+        isOpen(incident) && incident.inhibited_by && h("span", { class: "tag" }, `muted by ${incident.inhibited_by}`),
         incident.evidence?.length > 0 && h("a", { href: `#decision=${incident.evidence[0].partition}:${incident.evidence[0].offset}` }, "evidence"))),
     operator && isOpen(incident) && h("div", { class: "buttons" },
-      !acknowledged && h("button", { type: "button", data: { act: "acknowledge" }, onclick: () => act("acknowledge", incident) }, "Acknowledge"),
+      incident.state === "firing" && h("button", { type: "button", data: { act: "acknowledge" }, onclick: () => act("acknowledge", incident) }, "Acknowledge"),
       h("button", { type: "button", class: "quiet", data: { act: "silence" }, onclick: () => act("silence", incident) }, "Silence")));
 }
 
@@ -95,7 +101,7 @@ function drawTimeline(incidents, nowS) {
     const name = [incident.rule, labelText(incident.labels)].filter(Boolean).join(" · ");
     if (rows.size < TIMELINE_ROWS || rows.has(name)) rows.set(name, [...(rows.get(name) ?? []), incident]);
   }
-  const width = Math.round(box.clientWidth) - 36, first = Math.min(nowS - 900, ...[...rows.values()].flat().map((one) => one.started_at_us / 1e6));
+  const width = Math.round(box.parentElement.clientWidth) - 36, first = Math.min(nowS - 900, ...[...rows.values()].flat().map((one) => one.started_at_us / 1e6));
   const start = Math.max(first - 60, nowS - 7 * 86400), height = rows.size * 34 + 20;
   show(box, [incidents, width, Math.floor(nowS / 5)], () => {
     if (!rows.size || width < 50) return null;
@@ -147,17 +153,37 @@ export function drawLag(lag) {
     : h("div", { class: "empty" }, "No request topic is known yet")));
 }
 
+// One block for each objective and what it is kept for; the rules that watch it are its rows.
 export function drawSlos(monitor) {
-  const slos = monitor.heartbeat.slos ?? [];
+  const slos = monitor.heartbeat.slos ?? [], objectives = new Map();
+  for (const slo of slos) {
+    const name = slo.slo ?? slo.rule, key = [name, labelText(slo.labels)].join(" ");
+    objectives.set(key, { name, labels: slo.labels, rules: [...(objectives.get(key)?.rules ?? []), slo] });
+  }
+  const left = ({ rules }) => rules.toSorted((a, b) => a.windows.at(-1).length_ms - b.windows.at(-1).length_ms).at(-1).budget_left_ratio ?? 2;
+  const worst = [...objectives.values()].sort((a, b) => left(a) - left(b));
+  $("slos-note").textContent = worst.length > OBJECTIVES ? `the ${OBJECTIVES} with the least budget left, of ${worst.length}` : "how fast each window uses up the budget, and what is left of it";
   show($("slos"), [slos, monitor.state], () => {
-    if (!slos.length) return h("div", { class: "void" }, monitor.state === "absent" ? "Burn rates come from a monitor." : "The monitor has no objective with events yet.");
-    return slos.map((slo) => {
-      const left = slo.budget_left_ratio, tone = left == null ? null : left > 0.5 ? "good" : left > 0.1 ? "warn" : "bad";
-      return h("div", { class: "slo" },
-        h("header", null, h("span", null, h("b", null, slo.rule), " ", labelText(slo.labels)), h("span", null, left == null ? "not enough events" : `${number(100 * Math.max(0, left), 1)} % left`)),
-        h("div", { class: "track", data: { tone } }, h("i", { style: { width: `${100 * Math.max(0, Math.min(1, left ?? 0))}%` } })),
-        h("div", { class: "bars" }, slo.windows.map(({ length_ms, burn_rate }) =>
-          bar(duration(length_ms / 1000), (burn_rate ?? 0) / 14.4, burn_rate == null ? "–" : `${number(burn_rate, 1)} ×`, burn_rate > 6 ? "bad" : burn_rate > 1 ? "warn" : "good", 1 / 14.4))));
-    });
+    if (!worst.length) return h("div", { class: "void" }, monitor.state === "absent" ? "Burn rates come from a monitor." : "The monitor has no objective with events yet.");
+    return worst.slice(0, OBJECTIVES).map((objective) => objectiveBlock(objective, left(objective)));
   });
+}
+
+function objectiveBlock({ name, labels, rules }, left) {
+  const known = left <= 1, tone = !known ? null : left > 0.5 ? "good" : left > 0.1 ? "warn" : "bad";
+  const { objective } = rules[0];
+  return h("div", { class: "slo" },
+    h("header", null, h("span", null, h("b", null, Object.values(labels).join(" ") || "the service"), ` ${name}`), h("span", { class: "note" }, `${Number((100 * objective).toFixed(3))} % good`)),
+    h("div", { class: "track", data: { tone } }, h("i", { style: { width: `${known ? 100 * Math.max(0, left) : 0}%` } })),
+    h("p", { class: "left", data: { tone } }, known ? `${number(100 * Math.max(0, left), 1)} % of the budget left` : "no events yet"),
+    h("div", { class: "burns" }, rules.map((rule) => burnRow(rule))));
+}
+
+// "fast", its limit, and the burn rate of the short and the long window: it fires when both are above the limit.
+function burnRow({ rule, threshold, windows, state }) {
+  const above = windows.filter(({ burn_rate }) => burn_rate >= threshold).length;
+  const tone = state === "firing" ? "bad" : state === "insufficient_data" ? "none" : above ? "warn" : null;
+  const cell = ({ length_ms, burn_rate }) => h("span", null, burn_rate == null ? "–" : `${number(burn_rate, burn_rate < 100 ? 1 : 0)} ×`, h("small", null, ` ${brief(length_ms / 1000)}`));
+  return h("div", { class: "burn", data: { tone }, title: state === "insufficient_data" ? "too few events to tell" : `fires when both windows are above ${threshold} ×` },
+    h("span", null, rule.split(":").at(-1), threshold != null && h("small", null, ` limit ${threshold} ×`)), windows.map(cell));
 }
