@@ -106,9 +106,8 @@ PATTERNS: Final[dict[str, tuple[str, str]]] = {
     "(?:[一-鿿]{2,8}(?:省|自治区|市))?(?:[一-鿿]{1,8}(?:市|区|县|"
     "镇)){1,3}[一-鿿0-9]{1,16}"
     "(?:路|街|道|巷|弄|大道|胡同)[0-9]{1,5}(?:号|號|弄)"
-    "[一-鿿0-9A-Za-z\\-]{0,20}?"
-    "(?:(?:[0-9A-Za-z]{1,4}(?:楼|室|单元|栋|号楼|层|户)){1,4}|"
-    "(?=[^一-鿿0-9])|$)",
+    "(?:[一-鿿0-9A-Za-z\\-]{0,20}?(?:[0-9A-Za-z]{1,4}(?:楼|室|单元|栋|号楼|层|户)){1,4}|"
+    "[一-鿿0-9A-Za-z\\-]{0,20}(?=[^一-鿿0-9A-Za-z\\-]|$)|)",
     ),
     "japanese": (
         "[市区町村]",
@@ -128,9 +127,14 @@ PATTERNS: Final[dict[str, tuple[str, str]]] = {
 
 def locator(language: str) -> Callable[[str], Iterator[tuple[int, int]]]:
     """A `Locate` for addresses as they are written in `language`."""
-    pattern = re.compile(rf"(?<![{_L}0-9])(?:{PATTERNS[language][1]})")
+    search = re.compile(rf"(?<![{_L}0-9])(?:{PATTERNS[language][1]})").search
+    match_glued = re.compile(PATTERNS[language][1]).match
 
     def locate(text: str) -> Iterator[tuple[int, int]]:
-        return (match.span() for match in pattern.finditer(text))
+        match = search(text)
+        while match:
+            yield match.span()
+            # One that touches the last is found in the same go: round after round would cost the square of the text.
+            match = match_glued(text, match.end()) or search(text, match.end())
 
     return locate

@@ -8,6 +8,10 @@ from typing import Final
 from stream_maas.privacy.national import mrz_digit, weights_731
 
 _LINE: Final = re.compile(r"([A-Z0-9<]{9})([0-9<])([A-Z<]{3})([0-9]{6})([0-9])([MFX<])([0-9]{6})([0-9])")
+_NAME_LINE: Final = re.compile("(?:P[A-Z<][A-Z<]{3})?[A-Z]+(?:<[A-Z]+)*<<[A-Z<]*")
+"""The line with the name, by its form; a filler may have been lost or doubled on the way."""
+_MRZ_LINE_CHARS: Final = (44, 36, 30)
+"""ICAO 9303, TD3, TD2 and TD1."""
 _ID_LINE_2: Final = re.compile(r"([0-9]{6})([0-9])([MFX<])([0-9]{6})([0-9])([A-Z<]{3})")
 
 _COUNTRY_CODES: Final = (
@@ -24,14 +28,21 @@ COUNTRIES: Final = frozenset(_COUNTRY_CODES.split())
 
 
 def trim_mrz(candidate: str) -> tuple[int, int] | None:
-    """A line of a machine-readable zone: a name line by its fillers, a data line by its check digits."""
-    if candidate[0] in "PVIAC" and "<<" in candidate and len(candidate) in (30, 36, 44):
-        return 0, len(candidate)
+    """A machine-readable zone, or a line of one: a name line by its fillers, a data line by its check digits."""
+    size = len(candidate)
+    width = next((width for width in _MRZ_LINE_CHARS if size % width == 0), size)
+    lines = [candidate[start : start + width] for start in range(0, size, width)]
+    return (0, size) if any(map(_is_mrz_line, lines)) else None
+
+
+def _is_mrz_line(line: str) -> bool:
+    if "<<" in line and (_NAME_LINE.fullmatch(line) or (line[0] in "PVIAC" and len(line) in _MRZ_LINE_CHARS)):
+        return True
     for pattern, groups in ((_LINE, ((1, 2), (4, 5), (7, 8))), (_ID_LINE_2, ((1, 2), (4, 5)))):
-        match = pattern.match(candidate)
+        match = pattern.match(line)
         if match and all(mrz_digit(match[field]) == match[check] or match[check] == "<" for field, check in groups):
-            return 0, len(candidate)
-    return None
+            return True
+    return False
 
 
 def trim_bic(candidate: str) -> tuple[int, int] | None:

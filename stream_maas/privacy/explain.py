@@ -8,6 +8,7 @@ whole literal that holds it.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
@@ -53,12 +54,16 @@ class Recorder:
         self._edits: dict[int, list[Edit]] = {}
         self._new: dict[int, list[Edit]] = {}
         self._entities: dict[tuple[int, int], Entity] = {}
+        self._order: list[tuple[int, int]] = []
+        """Keys of `_entities` in the order of the text: none is compared with all the others."""
 
     def pass_done(self) -> None:
         """The text has been gone through once; the next pass sees what this one wrote."""
         for leaf, edits in self._new.items():
-            covered = [old for old in self._edits.get(leaf, []) if not any(_covers(new, old) for new in edits)]
-            self._edits[leaf] = sorted([*covered, *edits])
+            edits.sort()
+            starts = [edit.start for edit in edits]
+            standing = [old for old in self._edits.get(leaf, []) if not _is_covered(old, edits, starts)]
+            self._edits[leaf] = sorted([*standing, *edits])
         self._new = {}
 
     def take(self, find: Find, leaf: int, nesting: int) -> None:
@@ -74,15 +79,18 @@ class Recorder:
             start, end = literal.start, literal.end
         if (start, end) in self._entities:
             return
-        for inner in [at for at in self._entities if start <= at[0] and at[1] <= end]:
+        first = bisect_left(self._order, (start, start))
+        for inner in [at for at in self._order[first : bisect_left(self._order, (end, end))] if at[1] <= end]:
+            del self._order[bisect_left(self._order, inner)]
             del self._entities[inner]
+        insort(self._order, (start, end))
         self._entities[start, end] = Entity(
             find.entity_type, start, end, find.score / 100, find.recognizer, find.operator, find.rule
         )
 
     def entities(self) -> list[Entity]:
         """In the order of the text."""
-        return [self._entities[at] for at in sorted(self._entities)]
+        return [self._entities[at] for at in self._order]
 
     def _literal(self, leaf: int) -> _Literal:
         if leaf < 0:
@@ -92,8 +100,10 @@ class Recorder:
         return self._literals[leaf] if leaf < len(self._literals) else self._whole._replace(is_verbatim=False)
 
 
-def _covers(new: Edit, old: Edit) -> bool:
-    return new.start <= old.start and old.end <= new.end
+def _is_covered(old: Edit, edits: Sequence[Edit], starts: Sequence[int]) -> bool:
+    """Whether one of `edits`, disjoint and in order, holds all of `old`. `starts`: where each of them begins."""
+    at = bisect_right(starts, old.start) - 1
+    return at >= 0 and old.end <= edits[at].end
 
 
 def _scan(text: str) -> Iterator[_Literal]:

@@ -21,12 +21,17 @@ _VERSION: Final = re.compile(
 )
 _VERSION_CHARS: Final = 12
 _IPV6: Final = re.compile(
-    r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?:%[0-9A-Za-z]{1,16})?(?!\.[0-9])"
+    r"(?<![0-9A-Za-z.])[0-9A-Fa-f:]{2,40}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?:%[0-9A-Za-z]{1,16})?(?!\.[0-9])"
 )
 _MAC: Final = re.compile(
-    r"(?<![0-9A-Za-z:])(?<![0-9A-Fa-f]-)(?:[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})"
+    r"(?<![0-9A-Za-z])(?<![0-9A-Fa-f]-)(?:[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})"
     r"(?![0-9A-Za-z]|[:\-][0-9A-Fa-f])"
 )
+_LABEL: Final = re.compile(r"(?:(?<![0-9A-Za-z:])|[A-Za-z]*[G-Zg-z][A-Za-z]*[0-9]?|[A-Za-z]{5,}):$")
+"""What a colon before an address belongs to: a word, "MAC:00:1a:..." or "IPv6:2001:...", and no group of its own."""
+_LABEL_CHARS: Final = 16
+_GOES_ON: Final = re.compile(":[0-9A-Fa-f]{1,4}(?![0-9A-Za-z])")
+"""More groups than an address has."""
 _NO_MACS: Final = frozenset(("000000000000", "ffffffffffff"))
 
 
@@ -46,9 +51,13 @@ def locate_ipv6(text: str) -> Iterator[tuple[int, int]]:
         start, end = match.span()
         if match.group().count(":") < 2:
             continue
+        if text[start] == ":" and text[start + 1] != ":":  # that of a label, "客户：2001:db8::1"
+            start += 1
+        elif start and text[start - 1] == ":" and not _LABEL.search(text, max(0, start - _LABEL_CHARS), start):
+            continue
         while end > start and text[end - 1] == ":" and text[end - 2 : end] != "::":
             end -= 1
-        if end < len(text) and text[end].isascii() and text[end].isalnum():
+        if (end < len(text) and text[end].isascii() and text[end].isalnum()) or _GOES_ON.match(text, end):
             continue
         value = text[start:end]
         if len(value) > 2 and any(map(str.isdigit, value)) and _is_ipv6(value):
@@ -67,5 +76,8 @@ def locate_mac(text: str) -> Iterator[tuple[int, int]]:
     """Six octets with one separator, or three groups of four; neither the empty nor the broadcast address."""
     for match in _MAC.finditer(text):
         plain = re.sub("[^0-9a-f]", "", match.group().lower())
+        start = match.start()
+        if start and text[start - 1] == ":" and not _LABEL.search(text, max(0, start - _LABEL_CHARS), start):
+            continue
         if plain not in _NO_MACS and (not plain.isdigit() or "." not in match.group()):
             yield match.span()

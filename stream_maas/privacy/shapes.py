@@ -87,31 +87,36 @@ def _walk_back(text: str, at: int, match_head: Callable[[str], re.Match[str] | N
 def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
     boundary = "" if row.inside else "(?<![0-9A-Za-z])"
     search = re.compile(f"{boundary}(?:{row.pattern})").search
+    match_glued = re.compile(row.pattern).match
     match_rest = re.compile(row.rest).match if row.rest else None
     key = cues.add(row.cues, row.entity_type) if row.cues else None
     trim = row.trim
 
     def find(text: str, hint: str | None, known: Known) -> Iterator[Span]:
         match = search(text)
+        last_end = 0
         while match:
             start, end = match.span()
             if match_rest and (rest := match_rest(text, end)):
                 end = rest.end()
             accepted = trim(text[start:end])
-            if accepted and _stands_alone(text, start + accepted[0], start + accepted[1]):
+            if accepted and _stands_alone(text, start + accepted[0], start + accepted[1], last_end):
                 end = start + accepted[1]
                 start += accepted[0]
                 if key is None or hint == row.entity_type or key in cues.before(text, start) | cues.after(text, end):
                     yield Span(start, end, row.entity_type, row.name, row.score)
-                match = search(text, end)
+                last_end = end
+                match = match_glued(text, end) or search(text, end)
             else:
                 match = search(text, start + 1)
 
     return find
 
 
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    """No ASCII letter or digit touches [start, end)."""
+def _stands_alone(text: str, start: int, end: int, last_end: int) -> bool:
+    """No ASCII letter or digit touches [start, end), but for those of a find that ends at `last_end`: where one follows
+    the other without a gap, all are found in one go and not one in each round."""
     return not (
-        (start and text[start - 1] in _ASCII_ALPHANUMERIC) or (end < len(text) and text[end] in _ASCII_ALPHANUMERIC)
+        (start and start != last_end and text[start - 1] in _ASCII_ALPHANUMERIC)
+        or (end < len(text) and text[end] in _ASCII_ALPHANUMERIC)
     )

@@ -145,7 +145,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Shaped(
         name="mrz", entity_type="PASSPORT", pack="core", score=99,
-        pattern="[A-Z0-9<]{30,44}", trim=trim_mrz,
+        gate="[A-Z0-9<]{30}", pattern="(?<![A-Z0-9<])[A-Z0-9<]{30,90}(?![A-Z0-9<])", trim=trim_mrz,
         found_by="a line of a machine-readable zone", checked_by="ICAO 9303 check digits",
     ),
 )  # fmt: skip

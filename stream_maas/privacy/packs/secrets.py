@@ -66,12 +66,12 @@ _NAMES: Final = _any_case(
     "كلمة المرور", "şifre",
 )  # fmt: skip
 _BETWEEN: Final = "[\"']?(?: ?[:=：＝] ?| (?:is|was|ist|lautet|es|est|é|è|jest|är|это|:=|=>) |是|为|は)[\"']?"
-_VALUE: Final = "[^ \t\r\n\"'<>,;&()\\[\\]{}]{4,256}"
+_VALUE_CHARACTER: Final = "[^ \t\r\n\"'<>,;&()\\[\\]{}]"
 _NAME_AND_BETWEEN: Final = re.compile(f"(?:{_NAMES}){_BETWEEN}")
 _IN_WORDS: Final = re.compile("[ 是为は][\"']?$")
 _NO_VALUE: Final = re.compile(
-    r"(?:true|false|null|none|nil|undefined|required|optional|string|\*+|\.+|x+|your.*|\$.*|%.*|<.*|process\.env.*|"
-    r"os\..*)\.?",
+    r"(?:true|false|null|none|nil|undefined|required|optional|string|\*+|\.+|x+|"
+    r"(?:your|\$|%|<|process\.env|os\.).{0,64})\.?",
     re.IGNORECASE,
 )
 
@@ -143,7 +143,8 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Shaped(
         name="secret_assignment", entity_type="SECRET", pack="core", score=97, inside=True,
-        words=True, gate=f"(?:{_NAMES}){_BETWEEN}", pattern=f"(?:{_NAMES}){_BETWEEN}{_VALUE}", trim=trim_secret,
+        words=True, gate=f"(?:{_NAMES}){_BETWEEN}", pattern=f"(?:{_NAMES}){_BETWEEN}{_VALUE_CHARACTER}{{4,256}}",
+        rest=f"{_VALUE_CHARACTER}*", trim=trim_secret,
         found_by="password = value, in words of 14 languages", checked_by="not a word, a variable or a blank",
     ),
 )  # fmt: skip

@@ -33,6 +33,25 @@ FOUND = [
     ("https://x.example/?u=jo%40example.org&v=1", "https://x.example/?u=[EMAIL]&v=1"),
     (f"{'a' * 200}@example.com", "[EMAIL]"),
     ("@user@mastodon.social", "@[EMAIL]"),
+    # IP, MAC_ADDRESS
+    ("IP:2001:db8::8a2e:370:7334, IPv6:fe80::1", "IP:[IP], IPv6:[IP]"),
+    ("客户说：38b6:ad95:c9e0:c907:e4d8:2ad:3f17:a551", "客户说：[IP]"),
+    ("MAC:00:1A:2B:3C:4D:5E, mac：00-1A-2B-3C-4D-5E", "MAC:[MAC_ADDRESS], mac：[MAC_ADDRESS]"),
+    # PASSPORT
+    (
+        "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<L898902C36UTO7408122F1204159ZE184226B<<<<<10",
+        "[PASSPORT]",
+    ),
+    ("护照L898902C36UTO7408122F1204159ZE184226B<<<<<10完", "护照[PASSPORT]完"),
+    ("ERIKSSON<<ANNA<MARIA<<<<<<<<<<", "[PASSPORT]"),
+    # ADDRESS
+    (
+        "我住在北京市朝阳区建国路88号附近有一个很好的公园我常去那里散步真的很舒服",
+        "[ADDRESS]附近有一个很好的公园我常去那里散步真的很舒服",
+    ),
+    ("地址：北京市海淀区中关村大街27号1101室，谢谢", "地址：[ADDRESS]，谢谢"),
+    # SECRET
+    ("password=correctpassword=horse1 next", "password=[SECRET] next"),
     # PHONE
     ("+44 (0)20 7946 0958 or +5511984565666", "[PHONE] or [PHONE]"),
     ("(+49) 30 1234567", "([PHONE]"),
@@ -81,6 +100,8 @@ FOUND = [
 ]
 
 NOT_FOUND = [
+    "a1:b2:c3:d4:e5:f6:a7", "00:1A:2B:3C:4D:5E:77:88:99:aa:bb", "std::vector", "2001:2001:2001:2001:2001:2001:2001:2001:2001",
+    "password=yourpasswordhere", "secret=$SECRET",
     "info@presidio.", "hello-world @ here", "look at img/logo@2x.png", "pip install pkg@1.2.3", "@handle",
     "4012-8888-8888-1882", "my card is 36168002586008", "1748503543012", "3.4111111111111111",
     "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
