@@ -100,8 +100,8 @@ FOUND = [
 ]
 
 NOT_FOUND = [
-    "a1:b2:c3:d4:e5:f6:a7", "00:1A:2B:3C:4D:5E:77:88:99:aa:bb", "std::vector", "2001:2001:2001:2001:2001:2001:2001:2001:2001",
-    "password=yourpasswordhere", "secret=$SECRET",
+    "a1:b2:c3:d4:e5:f6:a7", "00:1A:2B:3C:4D:5E:77:88:99:aa:bb", "std::vector",
+    "2001:2001:2001:2001:2001:2001:2001:2001:2001", "password=yourpasswordhere", "secret=$SECRET",
     "info@presidio.", "hello-world @ here", "look at img/logo@2x.png", "pip install pkg@1.2.3", "@handle",
     "4012-8888-8888-1882", "my card is 36168002586008", "1748503543012", "3.4111111111111111",
     "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
