@@ -8,12 +8,15 @@ Percentiles come from logarithmic histograms (1 % relative error), which add up 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
 
+from stream_maas.monitor.histogram import LogHistogram, bins_of
+from stream_maas.monitor.outcomes import CLIENT_FAULTS
 from stream_maas.wire import AuditGlance
 
 BUCKET_S = 5
@@ -23,12 +26,7 @@ ALL = "all"
 OTHER = "other"
 MAX_VIEWS = 24
 """Lanes and models shown one by one; whatever comes later is `OTHER`, so that memory and page stay bounded."""
-_GAMMA_LOG = np.log(1.01 / 0.99)
-"""Log of the ratio of neighbouring histogram bounds: what stands for a bin is within 1 % of its values (DDSketch)."""
 QUANTILES = (0.5, 0.9, 0.99)
-CALLER_FAULTS = frozenset(
-    {"undecodable", "invalid_input", "unknown_model", "unknown_tenant", "too_large", "quota"}
-)  # fmt: skip
 STAGES = ("queue", "redact", "infer", "other")
 COLUMNS = ("t", "requests", "ok", "degraded", "refused", "failed", "p50", "p90", "p99", "max", *STAGES, "spans")
 """Columns of `Picture.columns`: start (epoch s), counts, latency and mean stage durations (ms), spans redacted."""
@@ -45,10 +43,9 @@ class Bucket:
     """Rejections that are the caller's to mend."""
     failed: int = 0
     """Rejections that are ours: errors, late and shed requests."""
-    max_us: int = 0
+    latency: LogHistogram = field(default_factory=LogHistogram)
+    """End to end."""
     stages_us: list[int] = field(default_factory=lambda: [0] * len(STAGES))
-    bins: Counter[int] = field(default_factory=Counter)
-    """Histogram of end-to-end latency: bin -> count."""
     codes: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
     """Redacted entity type -> spans."""
@@ -63,15 +60,14 @@ class Bucket:
             self.degraded += event.degraded
         else:
             self.codes[event.code] += 1
-            self.refused += event.code in CALLER_FAULTS
-            self.failed += event.code not in CALLER_FAULTS
-        self.max_us = max(self.max_us, total)
+            self.refused += event.code in CLIENT_FAULTS
+            self.failed += event.code not in CLIENT_FAULTS
+        self.latency.add_one(total, bin_)
         sums = self.stages_us
         sums[0] += stages[0]
         sums[1] += stages[1]
         sums[2] += stages[2]
         sums[3] += max(total - sum(stages), 0)
-        self.bins[bin_] += 1
         if event.redaction.counts:
             self.types.update(event.redaction.counts)
 
@@ -82,9 +78,8 @@ class Bucket:
         self.degraded += other.degraded
         self.refused += other.refused
         self.failed += other.failed
-        self.max_us = max(self.max_us, other.max_us)
+        self.latency.merge(other.latency)
         self.stages_us = [mine + theirs for mine, theirs in zip(self.stages_us, other.stages_us, strict=True)]
-        self.bins.update(other.bins)
         self.codes.update(other.codes)
         self.types.update(other.types)
 
@@ -102,8 +97,7 @@ class Picture:
         """Fold (append time in epoch ms, event) pairs, in any order."""
         if not events:
             return
-        totals_us = np.array([event.timings_us.total for _, event in events], dtype=np.float64)
-        bins = np.ceil(np.log(np.maximum(totals_us, 1.0)) / _GAMMA_LOG).astype(np.int64).tolist()
+        bins = bins_of(np.array([event.timings_us.total for _, event in events])).tolist()
         # Each event is counted once, under its lane and model; what was counted together goes into every view at once.
         parts: dict[tuple[int, str, str | None, str | None], Bucket] = {}
         for (time_ms, event), bin_ in zip(events, bins, strict=True):
@@ -145,14 +139,14 @@ class Picture:
     def summary(self, view: str, now_s: float, length_s: int = SUMMARY_S) -> dict[str, Any]:
         """Sums and exact percentiles (ms) of a view over the last `length_s` seconds."""
         chosen = [bucket for start, bucket in self.views.get(view, {}).items() if start > now_s - length_s - BUCKET_S]
-        bins: Counter[int] = Counter()
+        latency = LogHistogram()
         for bucket in chosen:
-            bins.update(bucket.bins)
+            latency.merge(bucket.latency)
         counts = ("requests", "ok", "degraded", "refused", "failed")
         return (
             {name: sum(getattr(bucket, name) for bucket in chosen) for name in counts}
-            | dict(zip(("p50", "p90", "p99"), quantiles_ms(bins), strict=True))
-            | {"max": max((bucket.max_us for bucket in chosen), default=0) / 1000, "length_s": length_s}
+            | dict(zip(("p50", "p90", "p99"), quantiles_ms(latency), strict=True))
+            | {"max": latency.max / 1000, "length_s": length_s}
         )
 
     def _views_of(self, lane: str, model: str | None) -> set[str]:
@@ -170,19 +164,12 @@ def row(start: int, bucket: Bucket) -> dict[str, Any]:
     return {
         "t": start, "requests": bucket.requests, "ok": bucket.ok, "degraded": bucket.degraded,
         "refused": bucket.refused, "failed": bucket.failed,
-        **dict(zip(("p50", "p90", "p99"), quantiles_ms(bucket.bins), strict=True)),
-        "max": bucket.max_us / 1000, **stages, "spans": sum(bucket.types.values()),
+        **dict(zip(("p50", "p90", "p99"), quantiles_ms(bucket.latency), strict=True)),
+        "max": bucket.latency.max / 1000, **stages, "spans": sum(bucket.types.values()),
         "codes": dict(bucket.codes), "types": dict(bucket.types),
     }  # fmt: skip
 
 
-def quantiles_ms(bins: Mapping[int, int]) -> list[float | None]:
+def quantiles_ms(latency: LogHistogram) -> list[float | None]:
     """`QUANTILES` in milliseconds, each within 1 % of the exact value; None where there is no value."""
-    if not bins:
-        return [None] * len(QUANTILES)
-    keys = np.array(sorted(bins), dtype=np.int64)
-    below = np.cumsum([bins[key] for key in keys.tolist()])
-    # The value of rank floor(q * (n - 1)), as numpy's "lower" has it.
-    places = np.searchsorted(below, np.floor(np.array(QUANTILES) * (below[-1] - 1)), side="right")
-    middle_us = 2 * np.exp(keys[places] * _GAMMA_LOG) / (1 + np.exp(_GAMMA_LOG))
-    return [round(float(value) / 1000, 3) for value in middle_us]
+    return [None if isnan(value) else round(value / 1000, 3) for value in latency.quantiles(QUANTILES)]

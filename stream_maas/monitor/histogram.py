@@ -4,10 +4,15 @@ The mapping is DDSketch's logarithmic one (Masson, Rim, Lee: DDSketch, VLDB 2019
 (gamma^(k-1), gamma^k] with gamma = (1 + a) / (1 - a), and answers 2 gamma^k / (gamma + 1), which is at most the
 fraction a away from all of them. Unlike a t-digest, histograms of one mapping add and subtract exactly, so any
 split of the data over processes and any order of merging gives the same histogram, bit for bit.
+
+Two forms over the one mapping: arrays of all bins, for the few long series of the monitor that are added up thousands
+at a time, and `LogHistogram`, which keeps the bins that hold something, for the many short buckets of the live page.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -18,8 +23,6 @@ GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 _LOG_GAMMA = float(np.log(GAMMA))
 BIN_COUNT = 1280
 """Bin 0 holds what is not positive, bin i > 0 the key i - 1: from 1 us to about 35 hours in microseconds."""
-
-Counts = npt.NDArray[np.int64]
 
 
 def bins_of(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -50,44 +53,53 @@ def quantile_of(counts: npt.NDArray[np.integer], q: float) -> float:
 
 
 class LogHistogram:
-    """Counts of durations in microseconds by bin, with exact count, sum and maximum beside them."""
+    """Durations in microseconds by bin, with exact count, sum and maximum. Negative ones (clocks that differ) are 0."""
 
-    __slots__ = ("counts", "max", "sum")
+    __slots__ = ("bins", "count", "max", "sum")
 
     def __init__(self) -> None:
-        self.counts: Counts = np.zeros(BIN_COUNT, dtype=np.int64)
+        self.bins: Counter[int] = Counter()
+        """Bin number -> how many values; no zeros."""
+        self.count = 0
         self.sum = 0
-        """Exact, microseconds; negative durations (clocks that differ) count as 0."""
+        """Microseconds."""
         self.max = 0
         """Largest value ever added, microseconds; `subtract` cannot take it back."""
 
     def add(self, values_us: npt.ArrayLike) -> None:
-        """Add durations in microseconds, shape (n,), integers."""
+        """Add durations, shape (n,), integers."""
         array = np.maximum(np.asarray(values_us, dtype=np.int64), 0)
-        if array.size:
-            self.counts += np.bincount(bins_of(array), minlength=BIN_COUNT)
-            self.sum += int(array.sum())
-            self.max = max(self.max, int(array.max()))
+        for value_us, bin_ in zip(array.tolist(), bins_of(array).tolist(), strict=True):
+            self.add_one(value_us, bin_)
 
-    @property
-    def count(self) -> int:
-        """How many values it holds."""
-        return int(self.counts.sum())
+    def add_one(self, value_us: int, bin_: int) -> None:
+        """Add a duration (0 or more) whose bin is known: `bins_of` is cheap for many values at once only."""
+        self.bins[bin_] += 1
+        self.count += 1
+        self.sum += value_us
+        self.max = max(self.max, value_us)
 
     def merge(self, other: LogHistogram) -> Self:
         """Add another one's values; returns itself."""
-        self.counts += other.counts
+        self.bins.update(other.bins)
+        self.count += other.count
         self.sum += other.sum
         self.max = max(self.max, other.max)
         return self
 
     def subtract(self, other: LogHistogram) -> Self:
         """Take away values that were merged before; returns itself. `max` stays an upper bound."""
-        self.counts -= other.counts
+        self.bins -= other.bins
+        self.count -= other.count
         self.sum -= other.sum
         return self
 
-    def quantile(self, q: float) -> float:
-        """See `quantile_of`; never above `max`."""
-        value = quantile_of(self.counts, q)
-        return min(value, float(self.max)) if self.max else value
+    def quantiles(self, qs: Sequence[float]) -> list[float]:
+        """See `quantile_of`, for several ranks in one pass; nan without values, never above `max`."""
+        if not self.count:
+            return [float("nan")] * len(qs)
+        bins = np.array(sorted(self.bins), dtype=np.int64)
+        cumulative = np.cumsum([self.bins[bin_] for bin_ in bins.tolist()])
+        places = np.searchsorted(cumulative, np.asarray(qs) * (self.count - 1), side="right")
+        values = _REPRESENTATIVES[bins[np.minimum(places, len(bins) - 1)]]
+        return [float(value) for value in np.minimum(values, self.max)]
