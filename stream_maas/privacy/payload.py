@@ -81,7 +81,7 @@ def is_clear(detector: Detector, config: RedactionConfig, request: Request, key:
         return False
     return (
         are_small(numbers, SMALLEST_PERSONAL_INTEGER)
-        and len(texts) + len(numbers) < config.max_nodes
+        and len(texts) < config.max_nodes
         and len(joined) <= config.max_text_chars
         and joined.isascii()
         and "{" not in joined

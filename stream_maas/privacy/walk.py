@@ -154,7 +154,8 @@ class Walk:
         treat_as = self.treatment.state.treat_as
         if isinstance(data, list | tuple):
             if hint is None and treat_as is None and are_small(data, self._smallest_personal()):
-                self._enter(len(data))
+                # Compared at once, so they count as one: an image has more values than a record may have texts.
+                self._enter(1)
                 return data
             return self._sequence(data, hint, depth, numeric=True)
         if isinstance(data, int | float) and not isinstance(data, bool):
