@@ -18,7 +18,9 @@ class RedactionConfig:
         },
     )
     max_depth: int = field(default=16, metadata={"help": "nesting of JSON inside a tensor's text"})
-    max_nodes: int = field(default=100_000, metadata={"help": "values walked in one record (small numbers of a list: one)"})
+    max_nodes: int = field(
+        default=100_000, metadata={"help": "values walked in one record (a list of small numbers: one)"}
+    )
     max_text_chars: int = field(default=1_000_000, metadata={"help": "length of one string"})
     policy: str = field(default="", metadata={"help": "policy file (YAML); empty replaces every find by its type"})
     pseudonym_key: str = field(
