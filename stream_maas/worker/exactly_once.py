@@ -25,6 +25,8 @@ class TransactionalPublisher(Publisher):
         self._transaction_timeout_ms = transaction_timeout_ms
         self._recent: set[TopicPartition] = set()
         """Input partitions of the last interval: most likely those of the next one."""
+        self._boxed = False
+        """Whether it had boxes. A partition that is not named when a transaction opens costs it another round trip."""
 
     def _is_aborted(self) -> bool:
         ending, self._ending = self._ending, False
@@ -42,17 +44,15 @@ class TransactionalPublisher(Publisher):
 
     async def _begin(self) -> None:
         expected = self._recent | {chunk.tp for chunk, _ in self._waiting}
+        topics = [self._topics.results, self._topics.audit, *([self._topics.boxes] if self._boxed else [])]
         await self._producer.open_transaction(
-            [
-                TopicPartition(topic, number)
-                for number in {tp.partition for tp in expected}
-                for topic in (self._topics.results, self._topics.audit)
-            ],
+            [TopicPartition(topic, number) for number in {tp.partition for tp in expected} for topic in topics],
             self._group_id,
         )
 
     async def _commit(self, interval: Interval) -> None:
         self._recent = set(interval.offsets)
+        self._boxed = any(answered.boxes for _, answered in interval.chunks)
         # The offsets travel while the rows do. Heartbeats of the audit trail alone have none.
         offsets = (
             [self._producer.send_offsets(interval.offsets, self._group_id, interval.group)] if interval.group else []
