@@ -182,6 +182,12 @@ class LedgerError(ServiceError):
     code = "ledger"
 
 
+class IncompleteError(LedgerError):
+    """Something is missing for an answer: a trusted key, a checkpoint, the front of the log. Nothing is found wrong."""
+
+    code = "incomplete"
+
+
 class RulesError(SettingsError):
     """The alert rules file is wrong; the message names the place."""
 

@@ -160,14 +160,15 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         _print_error(error_line(error))
-        return exit_code(error)
+        return exit_code(error, about_the_log=kept[:1] == ["audit"])
     return code if isinstance(code, int) else EXIT_OK
 
 
 def _usage(error: Any) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
-    message = error.format_message().rstrip(".").replace("\n", " ")
+    message = error.format_message().replace("\n", " ")
+    message = message if message.endswith("..") else message.rstrip(".")  # FROM.. is a range
     if message:  # a group without a command has printed its help already
         _print_error(f"error: {message}; next: `{path} --help` shows how it is used")
     return EXIT_USAGE

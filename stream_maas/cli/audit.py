@@ -105,7 +105,7 @@ def verify(
     from stream_maas.settings import state_folder
 
     evidence = Evidence(
-        keys=trusted_keys(settings, keys, folder), writer_keys=trusted_writers(settings, writer_keys),
+        keys=trusted_keys(settings, keys, folder, witness), writer_keys=trusted_writers(settings, writer_keys),
         witness_folder=witness, anchor=anchor, receipts=receipts or (), with_results=with_results,
         memory=memory or state_folder() / "verified", from_memory=from_checkpoint, wait_s=wait,
     )  # fmt: skip

@@ -151,6 +151,8 @@ def export(
 
     if (bundle is None) == (output_file is None):
         usage_error("give either --bundle DIR or --output FILE")
+    if bundle is not None and bundle.exists() and (not bundle.is_dir() or any(bundle.iterdir())):
+        usage_error(f"--bundle {bundle}: is there already; a bundle has its folder for itself")
     if file_format == "parquet" and output_file is not None and str(output_file) == "-":
         usage_error("--format parquet needs a file")
     settings = kafka_settings(bootstrap, prefix, config)

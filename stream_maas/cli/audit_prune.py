@@ -12,6 +12,7 @@ import typer
 from stream_maas.cli.audit_options import Folder, Keys, Partitions, opened
 from stream_maas.cli.audit_trust import trusted_keys
 from stream_maas.cli.common import (
+    EXIT_INCOMPLETE,
     EXIT_OK,
     EXIT_PROBLEM,
     Bootstrap,
@@ -54,8 +55,9 @@ def prune(
     """Delete the beginning of the audit log, so that everything later still verifies.
 
     What goes is read once more and must have its signed root. An event says what goes and why, the sealer seals it,
-    and only then the broker deletes. Export first what has to be kept: this cannot be undone. Ends with 0, or with 1
-    when the log does not verify or the sealer does not answer: then nothing is deleted.
+    and only then the broker deletes. Export first what has to be kept: this cannot be undone. Ends with 0, with 1 when
+    the log does not verify, with 3 when the sealer does not answer or a legal hold (`audit hold`) is in the way: then
+    nothing is deleted.
 
     Example: stream-maas audit prune --before 2026-05-01 --policy retention-6-months --approver dpo --yes
     """
@@ -78,10 +80,13 @@ async def _prune(
     settings: Settings, before_ms: int, policy: str, approver: str, yes: bool, wait_s: float,
     given: Sequence[str] | None, folder: Path | None, partitions: Sequence[int] | None, output: Output,
 ) -> int:  # fmt: skip
-    from stream_maas.errors import LedgerError
+    from stream_maas.errors import IncompleteError, LedgerError
+    from stream_maas.ledger.keys import NOTE
     from stream_maas.replay import pruning
 
-    keys = trusted_keys(settings, given)
+    keys = trusted_keys(settings, given, folder)
+    if not any(key.kind == NOTE for key in keys):
+        raise IncompleteError("no key of a sealer is trusted, so nothing can be known to be sealed; next: --key VKEY")
     logs = await opened(settings, folder, partitions)
     code, gone = EXIT_OK, 0
     for partition in logs.partitions:
@@ -93,7 +98,8 @@ async def _prune(
                 )
         except LedgerError as error:
             output.warn(str(error))
-            code = EXIT_PROBLEM
+            if code != EXIT_PROBLEM:
+                code = EXIT_INCOMPLETE if isinstance(error, IncompleteError) else EXIT_PROBLEM
             continue
         events = cut.events if cut is not None else 0
         gone += events
@@ -104,6 +110,6 @@ async def _prune(
                 "size": cut.size if cut else None, "root": cut.root.hex() if cut else None,
             })  # fmt: skip
         output.print(f"partition {partition}: {events} events before offset {begins}")
-    did = "are deleted" if yes else "would go; --yes does it"
+    did = "are deleted" if yes else "would go; --yes does it" if gone else "would go"
     output.print(f"{gone} events {did}", style="bold yellow" if code == EXIT_OK else "bold red")
     return code

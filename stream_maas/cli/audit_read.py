@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -55,7 +55,9 @@ Limit = Annotated[
 
 
 def tail(
-    last: Annotated[int, typer.Option("--last", metavar="N", min=1, help="Start N offsets before the end.")] = 10,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=1, help="Start with the last N of each partition.")
+    ] = 10,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop at the present end.")] = False,
     limit: Limit = None,
     bootstrap: Bootstrap = None,
@@ -228,28 +230,39 @@ async def _search(
     from stream_maas.replay.searching import search as run
 
     logs = await opened(settings, folder, partitions)
-    kept: list[tuple[KafkaRecord, dict[str, Any]]] = []
+    earliest: list[tuple[str, int, int, KafkaRecord]] = []
     count = 0
     with output.progress("events", wanted=in_order) as bar:
         task = bar.add_task("", total=None)
-        found = run(logs, question, limit=limit, progress=lambda seen: bar.update(task, completed=seen))
+        # In the order of time: an event of another partition may be earlier than all that were read so far.
+        found = run(
+            logs, question, limit=None if in_order else limit, progress=lambda seen: bar.update(task, completed=seen)
+        )
         async with aclosing(found) as events:
             async for record, event in events:
                 count += 1
-                if in_order:
-                    kept.append((record, event))
-                else:
-                    _print_event(record, event, output)
-    for record, event in sorted(kept, key=lambda pair: (str(pair[1].get("time", "")), pair[0].partition)):
-        _print_event(record, event, output)
-    if count == limit:
+                if not in_order:
+                    _print_event(record, output)
+                    continue
+                earliest.append((str(event.get("time", "")), record.partition, record.offset, record))
+                if limit is not None and len(earliest) >= 2 * limit:
+                    earliest = sorted(earliest, key=_place)[:limit]
+    for *_, record in sorted(earliest, key=_place)[:limit]:
+        _print_event(record, output)
+    if in_order and limit is not None and count > limit:
+        output.note(f"the first {limit} of {count} events; --limit N prints more")
+    elif not in_order and count == limit:
         output.note(f"stopped after {limit} events")
     if not count:
         output.note("no event matches")
     return EXIT_OK if count else EXIT_PROBLEM
 
 
-def _print_event(record: KafkaRecord, event: dict[str, Any], output: Output) -> None:
+def _place(found: tuple[str, int, int, KafkaRecord]) -> tuple[str, int, int]:
+    return found[:3]
+
+
+def _print_event(record: KafkaRecord, output: Output) -> None:
     from stream_maas.cli.audit_prove import raw_event
     from stream_maas.cli.tail import line
 
@@ -257,10 +270,4 @@ def _print_event(record: KafkaRecord, event: dict[str, Any], output: Output) -> 
         output.emit({"partition": record.partition, "offset": record.offset, "timestamp": record.timestamp,
                      "event": raw_event(record.value)})  # fmt: skip
         return
-    kind = str(event.get("type", "")).removeprefix("org.stream-maas.audit.")
-    if kind.startswith("decision"):
-        output.print(line(record))
-    else:
-        writer = (event.get("data") or {}).get("writer") or {}
-        moment = str(event.get("time", ""))[11:23]
-        output.print(f"{moment}  {record.partition}:{record.offset:<6} {kind}  {writer.get('instance', '')}")
+    output.print(line(record))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from stream_maas.cli.audit_options import Partitions, span
+from stream_maas.cli.audit_options import Partitions, span, time_ms
 from stream_maas.cli.common import (
+    EXIT_INCOMPLETE,
     EXIT_OK,
     EXIT_PROBLEM,
     Bootstrap,
@@ -22,14 +22,12 @@ from stream_maas.cli.common import (
     exit_with,
     kafka_settings,
     run_async,
-    usage_error,
 )
 
 if TYPE_CHECKING:
     from stream_maas.rerun import Judged, Recorded
     from stream_maas.settings import Settings
 
-EXIT_INCOMPLETE = 3
 _SHOWN = 20
 
 
@@ -41,7 +39,9 @@ def rerun(
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="So many predictions at most.")] = 1_000,
     time: Annotated[
         str | None,
-        typer.Option("--time", metavar="FROM..TO", help="Written then, ISO 8601, UTC unless said.", show_default="any"),
+        typer.Option(
+            "--time", metavar="FROM..TO", help="When written: 2026-11-22T15:00:00Z, or epoch ms.", show_default="any"
+        ),
     ] = None,
     partitions: Partitions = None,
     models: Annotated[
@@ -82,18 +82,8 @@ def rerun(
     }  # fmt: skip
     settings = kafka_settings(bootstrap, prefix, config, names)
     first, last = span(time, "--time")
-    window = (_moment_ms(first), _moment_ms(last))
+    window = (time_ms(first, "--time"), time_ms(last, "--time"))
     exit_with(run_async(_rerun(settings, ids or [], limit, window, partitions, purpose, Output(as_json=as_json))))
-
-
-def _moment_ms(text: str) -> int | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        usage_error("--time takes ISO 8601 moments, as in 2026-11-22T10:00..2026-11-22T11:00")
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 async def _rerun(
@@ -144,11 +134,12 @@ def _show(pairs: Sequence[tuple[Recorded, Judged]], output: Output) -> int:
                 "batch_complete": judged.batch_complete,
             })  # fmt: skip
     told = [(each, judged) for each, judged in pairs if judged.verdict not in ("exact", "within_tolerance")]
-    output.table(
-        ("event", "verdict", "why"),
-        [(each.event_id, judged.verdict.replace("_", " "), judged.reason or _difference(each, judged))
-         for each, judged in told[:_SHOWN]],
-    )  # fmt: skip
+    rows = [
+        (each.event_id, judged.verdict.replace("_", " "), judged.reason or _difference(each, judged))
+        for each, judged in told[:_SHOWN]
+    ]
+    if rows:
+        output.table(("event", "verdict", "why"), rows)
     if len(told) > _SHOWN:
         output.print(f"and {len(told) - _SHOWN} more, see --json", style="dim")
     code = EXIT_OK

@@ -11,18 +11,22 @@ if TYPE_CHECKING:
     from stream_maas.settings import Settings
 
 
-def trusted_keys(settings: Settings, given: Sequence[str] | None, folder: Path | None = None) -> list[VerifierKey]:
+def trusted_keys(
+    settings: Settings, given: Sequence[str] | None, folder: Path | None = None, witness: Path | None = None
+) -> list[VerifierKey]:
     """Verifier keys of sealers and witnesses. Raises `SettingsError` for one that cannot be read.
 
-    Without any in options or settings, those that a sealer (in `folder`, or the configured one) or a witness on this
-    machine made for itself: enough to try things out, and worth nothing against whoever can write to this machine.
+    Without any in options or settings, those that a sealer (in `folder`, or the configured one) or a witness (in
+    `witness`, or the configured one) on this machine made for itself: enough to try things out, and worth nothing
+    against whoever can write to this machine.
     """
     from stream_maas.worker.sealer import ledger_folder
     from stream_maas.worker.witness import witness_folder
 
     sources = list(given or settings.ledger.keys)
     if not sources:
-        own = ((folder or ledger_folder(settings)) / "sealer.vkey", witness_folder(settings) / "witness.vkey")
+        sealer = folder or ledger_folder(settings)
+        own = (sealer / "sealer.vkey", (witness or witness_folder(settings)) / "witness.vkey")
         sources = [str(path) for path in own if path.exists()]
     return _load(sources)
 

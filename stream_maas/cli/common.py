@@ -16,7 +16,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stream_maas.errors import SettingsError, StreamMaasError, TopicsError
+from stream_maas.errors import (
+    IncompleteError,
+    LedgerError,
+    ServiceError,
+    SettingsError,
+    StreamMaasError,
+    TopicsError,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
     from stream_maas.settings import Settings
 
 EXIT_OK, EXIT_PROBLEM, EXIT_USAGE = 0, 1, 2
+EXIT_INCOMPLETE = 3
+"""Of the commands about the audit log: something is missing for a verdict (no trusted key, an unreachable broker)."""
 
 KAFKA_PANEL = "Kafka"
 OUTPUT_PANEL = "Output"
@@ -226,9 +235,18 @@ def error_line(error: BaseException) -> str:
     return f"error: {_where(error)}; next: this is a bug, please report it with the output of --debug"
 
 
-def exit_code(error: BaseException) -> int:
-    """2 where the caller wrote something wrong, 1 where something went wrong."""
-    return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_PROBLEM
+def exit_code(error: BaseException, *, about_the_log: bool = False) -> int:
+    """2 where the caller wrote something wrong, 1 where something went wrong.
+
+    `about_the_log`: of an `audit` command, where 1 means that the log is not what it was and nothing else: what could
+    not be reached or is not there is 3.
+    """
+    if isinstance(error, SettingsError):
+        return EXIT_USAGE
+    if isinstance(error, IncompleteError):
+        return EXIT_INCOMPLETE
+    unknown = isinstance(error, ServiceError) and not isinstance(error, LedgerError)
+    return EXIT_INCOMPLETE if about_the_log and unknown else EXIT_PROBLEM
 
 
 def _advice(error: StreamMaasError) -> str:

@@ -132,9 +132,17 @@ def witness(
         },
     )  # fmt: skip
     from stream_maas.cli.audit_trust import trusted_keys
+    from stream_maas.errors import SettingsError
+    from stream_maas.ledger.keys import NOTE
     from stream_maas.worker.witness import run_witness
 
-    exit_with(run_witness(settings, trusted_keys(settings, keys), on_ready=_announcer(Output(as_json=as_json))))
+    sealers = trusted_keys(settings, keys)
+    if not any(key.kind == NOTE for key in sealers):
+        raise SettingsError(
+            "no key of a sealer is known, so nothing could ever be cosigned; next: --key sealer.vkey, which the sealer "
+            "writes into its folder when it starts"
+        )
+    exit_with(run_witness(settings, sealers, on_ready=_announcer(Output(as_json=as_json))))
 
 
 def _announcer(output: Output) -> Any:

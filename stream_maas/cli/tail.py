@@ -27,7 +27,7 @@ def tail(
     last: Annotated[
         int | None,
         typer.Option(
-            "--last", metavar="N", min=1, help="Start N offsets before the end of each partition.", show_default=False
+            "--last", metavar="N", min=1, help="Start with the last N records of each partition.", show_default=False
         ),
     ] = None,
     until_end: Annotated[

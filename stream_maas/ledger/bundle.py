@@ -31,9 +31,9 @@ SHA256SUMS        digests of all files; `sha256sum -c SHA256SUMS` checks them as
 
     python verify_bundle.py --key KEYS .
 
-needs Python 3.11 and nothing else, and ends with 0 when everything fits. What it shows: these events, in this order
-and without omission in their range, were in the log when the checkpoint was signed. It does not show that what they
-say is true.
+needs Python 3.8 or newer and nothing else, and ends with 0 when everything fits. What it shows: these events, in this
+order and without omission in their range, were in the log when the checkpoint was signed. It does not show that what
+they say is true.
 """
 
 

@@ -315,6 +315,15 @@ class LogSealer:
             level += 1
 
 
+def pruned_in_state(state: bytes | None) -> tuple[int, int, tuple[bytes, ...]] | None:
+    """Size, next offset and frontier of what was pruned, as the state of a log has it; None where nothing was."""
+    try:
+        pruned = orjson.loads(state or b"")["pruned"]
+        return (int(pruned[0]), int(pruned[1]), _hashes(pruned[2])) if pruned else None
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
 def _frontier(size: int, nodes: Any) -> list[bytes]:
     """The frontier of a tree of `size` leaves, from a node source."""
     found, start = [], 0

@@ -3,11 +3,12 @@
 
     python verify_bundle.py [--key VKEY-OR-FILE]... [--json] [DIR]
 
-Ends with 0 when the bundle is valid and with 1 for anything else, and says what is wrong and where. What is checked:
-every file is the one that SHA256SUMS names, and there is no other; the events of each partition, byte for byte, hash
-with the range proof to the root of the checkpoint (RFC 6962, RFC 9162); the checkpoint is signed by the log's key, and
-by witnesses where keys of theirs are given (C2SP signed-note, tlog-checkpoint, tlog-cosignature; Ed25519 of RFC 8032);
-the events of each writer session follow each other, and its signatures fit.
+Needs Python 3.8 or newer and nothing else. DIR is the bundle, by default the folder of this file. Ends with 0 when the
+bundle is valid and with 1 for anything else, and says what is wrong and where. What is checked: every file is the one
+that SHA256SUMS names, and there is no other; the events of each partition, byte for byte, hash with the range proof to
+the root of the checkpoint (RFC 6962, RFC 9162); the checkpoint is signed by the log's key, and by witnesses where keys
+of theirs are given (C2SP signed-note, tlog-checkpoint, tlog-cosignature; Ed25519 of RFC 8032); the events of each
+writer session follow each other, and its signatures fit.
 
 Keys have to reach you by another way than the bundle: give them with --key. Without, those in keys.txt are used, which
 shows that the bundle fits together, not who made it.
@@ -23,7 +24,10 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Point = tuple[int, int, int, int]
 
 FORMAT = "stream-maas-bundle/v1"
 PROOF = "stream-maas/range-proof/v1"
@@ -48,7 +52,6 @@ P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 SQRT_M1 = pow(2, (P - 1) // 4, P)
-Point = tuple[int, int, int, int]
 
 
 def add(a: Point, b: Point) -> Point:
@@ -125,7 +128,7 @@ class Key:
 def signed_by(text: str, signatures: Sequence[str], key: Key, where: str) -> str:
     """How `key` signed the note: "" when it did not. A wrong signature of a known key spoils the note."""
     for line in signatures:
-        name, _, encoded = line.removeprefix("— ").partition(" ")
+        name, _, encoded = line[2:].partition(" ")
         data = decode64(encoded)
         if name != key.name or data[:4] != key.id:
             continue
@@ -180,7 +183,7 @@ def read_proof(text: str, where: str) -> tuple[int, int, int, list[bytes]]:
     lines = text.split("\n")
     need(lines[0] == PROOF and lines[-1] == "" and len(lines) >= 5, where, "is no range proof")
     numbers = []
-    for name, line in zip(("start", "end", "size"), lines[1:4], strict=True):
+    for name, line in zip(("start", "end", "size"), lines[1:4]):  # noqa: B905 - `strict` is not in Python 3.8
         word, _, digits = line.partition(" ")
         need(word == name and digits.isdigit() and digits == str(int(digits)), where, f"has no {name}")
         numbers.append(int(digits))
@@ -319,14 +322,14 @@ def default_folder() -> Path:
 
 def main(arguments: Sequence[str]) -> int:
     """0 for a valid bundle, 1 for anything else."""
-    parser = argparse.ArgumentParser(description="Check a proof bundle offline.", exit_on_error=False)
+    parser = argparse.ArgumentParser(description="Check a proof bundle offline.")
     parser.add_argument("folder", nargs="?", type=Path, default=None, metavar="DIR")
     parser.add_argument("--key", action="append", default=[], metavar="VKEY", help="a verifier key or a file of them")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     try:
         options = parser.parse_args(arguments)
-    except (argparse.ArgumentError, SystemExit) as error:
-        return 0 if isinstance(error, SystemExit) and error.code == 0 else 1
+    except SystemExit as error:
+        return 1 if error.code else 0
     try:
         result = check(options.folder or default_folder(), options.key)
     except Exception as error:  # noqa: BLE001 - whatever a broken bundle leads to, it is not valid

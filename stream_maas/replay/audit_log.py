@@ -11,13 +11,13 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from stream_maas import topics
-from stream_maas.errors import BrokerError, LedgerError
+from stream_maas.errors import BrokerError, IncompleteError, LedgerError, SettingsError
 from stream_maas.kafka.reading import partitions_of, reader
 from stream_maas.ledger.hashing import leaf_hashes, parents
 from stream_maas.ledger.keys import VerifierKey
 from stream_maas.ledger.notes import Checkpoint, Note, parse_checkpoint, parse_note
 from stream_maas.ledger.proofs import NodeSource
-from stream_maas.ledger.sealing import HINT_HEADER, Hint
+from stream_maas.ledger.sealing import HINT_HEADER, Hint, pruned_in_state
 from stream_maas.ledger.store import LogStore
 from stream_maas.ledger.tiles import BLOCK_EVENTS, node_source
 from stream_maas.records import KafkaRecord
@@ -71,7 +71,9 @@ async def open_logs(settings: Settings, folder: Path, partitions: Sequence[int] 
     tps = (await partitions_of(settings.kafka, topic))[topic]
     wanted = [tp for tp in tps if partitions is None or tp.partition in partitions]
     if partitions is not None and len(wanted) < len(set(partitions)):
-        raise LedgerError(f"topic {topic}: has {len(tps)} partitions, not all that were asked for")
+        raise SettingsError(
+            f"--partition: topic {topic} has the partitions 0 to {len(tps) - 1}; next: name one of them"
+        )
     try:
         async with reader(settings.kafka, when_lost="none", fetch_max_wait_ms=100) as consumer:
             beginnings = await consumer.beginning_offsets(wanted)
@@ -87,6 +89,14 @@ async def offsets_at(logs: Logs, timestamp_ms: int) -> dict[int, int]:
     async with reader(logs.settings.kafka, when_lost="none", fetch_max_wait_ms=100) as consumer:
         found = await consumer.offsets_for_times(wanted)
     return {tp.partition: place.offset for tp, place in found.items() if place is not None}
+
+
+async def end_offsets(logs: Logs) -> dict[int, int]:
+    """Partition -> offset behind its last committed record."""
+    tps = (await partitions_of(logs.settings.kafka, logs.topic))[logs.topic]
+    async with reader(logs.settings.kafka, when_lost="none", fetch_max_wait_ms=100) as consumer:
+        found = await consumer.end_offsets(tps)
+    return {tp.partition: int(end) for tp, end in found.items()}
 
 
 async def read_published(settings: Settings, topic: str, *, offset: int | None = None) -> tuple[list[Published], int]:
@@ -120,7 +130,7 @@ async def newest_checkpoint(logs: Logs, partition: int, keys: Sequence[VerifierK
     mine = [each for each in published if each.checkpoint.origin == origin]
     signed = next((each for each in sorted(mine, key=_size, reverse=True) if _signed(each.note, keys)), None)
     if signed is None:
-        raise LedgerError(
+        raise IncompleteError(
             f"{origin}: no checkpoint of a trusted key; next: run `stream-maas sealer`, and give its key with --key"
         )
     cosigned, _ = await read_published(logs.settings, topics.audit_cosignatures(prefix))
@@ -150,10 +160,15 @@ async def read_range(logs: Logs, partition: int, start: int, end: int) -> list[K
     store = logs.store(partition)
     first, offset = 0, logs.beginnings[partition]
     if store is not None:
-        first = start // BLOCK_EVENTS * BLOCK_EVENTS
-        offset = store.first_offset(start // BLOCK_EVENTS)
+        gone = _pruned_front(logs, partition, store)
+        if start < gone[0]:
+            raise IncompleteError(
+                f"partition {partition}: event {start} was pruned; the first that is left is {gone[0]}"
+            )
+        block = start // BLOCK_EVENTS
+        first, offset = max(gone, (block * BLOCK_EVENTS, store.first_offset(block)))
     elif offset:
-        raise LedgerError(f"partition {partition}: its front was pruned; next: --folder with the sealer's files")
+        raise IncompleteError(f"partition {partition}: its front was pruned; next: --folder with the sealer's files")
     records: list[KafkaRecord] = []
     chunks = read_chunks(logs.settings.kafka, logs.topic, offsets={partition: offset}, only=[partition], until_end=True)
     async with aclosing(chunks):
@@ -220,19 +235,45 @@ async def find_event(logs: Logs, name: str, *, scan: Callable[[int], Any] | None
             link.id == name or (link.data.request is not None and link.data.request.id == name)
         )
 
+    indexed, known = await find_indexed(logs, name)
+    for found in indexed:
+        if is_it(found.record):
+            return found
+    return await _scan(logs, is_it, known, scan)
+
+
+async def find_indexed(logs: Logs, name: str) -> tuple[list[Found], dict[int, tuple[int, int]]]:
+    """Candidates for an id, or another name that the sealer lists, by its index alone; and for each partition that has
+    one the (index, offset) from which the log has to be read besides, because the index may not know it yet."""
+    found: list[Found] = []
     known: dict[int, tuple[int, int]] = {}
     for partition in logs.partitions:
         store = logs.store(partition)
         if store is None:
             continue
         size = parse_checkpoint(parse_note(store.read_checkpoint() or b"").text).size
+        gone, beginning = _pruned_front(logs, partition, store)
         for index in store.find(name, size):
-            (record,) = await read_range(logs, partition, index, index + 1)
-            if is_it(record):
-                return Found(partition, index, record)
+            if index >= gone:
+                (record,) = await read_range(logs, partition, index, index + 1)
+                found.append(Found(partition, index, record))
         block = max(0, size - 1) // BLOCK_EVENTS
-        known[partition] = (block * BLOCK_EVENTS, store.first_offset(block))
-    return await _scan(logs, is_it, known, scan)
+        known[partition] = max((gone, beginning), (block * BLOCK_EVENTS, store.first_offset(block)))
+    return found, known
+
+
+def _pruned_front(logs: Logs, partition: int, store: LogStore) -> tuple[int, int]:
+    """(events, offset): how many are gone from the front of a partition, and where it begins now."""
+    beginning = logs.beginnings[partition]
+    if not beginning:
+        return 0, 0
+    pruned = pruned_in_state(store.read_state())
+    if pruned is None or pruned[1] != beginning:
+        raise IncompleteError(
+            f"partition {partition}: begins at offset {beginning}, and the sealer's files know of no prune up to "
+            "there; next: `stream-maas audit verify`"
+        )
+    return pruned[0], beginning
 
 
 async def _scan(

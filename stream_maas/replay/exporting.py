@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stream_maas.errors import LedgerError
+from stream_maas.errors import IncompleteError, LedgerError
 from stream_maas.ledger import proofs
 from stream_maas.ledger.bundle import BundledLog
 from stream_maas.ledger.hashing import leaf_hash, leaf_hashes
@@ -38,7 +38,7 @@ async def prove(logs: Logs, found: Found, keys: Sequence[VerifierKey]) -> Proven
     published = await newest_checkpoint(logs, found.partition, keys)
     size = published.checkpoint.size
     if found.index >= size:
-        raise LedgerError(f"event {found.index} is not sealed yet: the newest checkpoint has {size} events")
+        raise IncompleteError(f"event {found.index} is not sealed yet: the newest checkpoint has {size} events")
     builder = ProofBuilder(logs, found.partition, size)
     hashes = await builder.build(lambda nodes: proofs.inclusion_proof(found.index, size, nodes))
     leaf = leaf_hash(found.record.value or b"")
@@ -86,7 +86,9 @@ async def collect(
         bundled.append(log)
         kept.append(records)
     if not bundled:
-        raise LedgerError("nothing to export: no sealed event lies in the range; next: `stream-maas audit checkpoint`")
+        raise IncompleteError(
+            "nothing to export: no sealed event lies in the range; next: `stream-maas audit checkpoint`"
+        )
     return bundled, kept
 
 

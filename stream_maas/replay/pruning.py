@@ -19,7 +19,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from stream_maas import topics
-from stream_maas.errors import BrokerError, LedgerError
+from stream_maas.errors import BrokerError, IncompleteError, LedgerError
 from stream_maas.kafka.acts import record_act
 from stream_maas.kafka.admin import delete_front
 from stream_maas.ledger.compact import CompactRange
@@ -115,7 +115,7 @@ async def prune(
             while not await _is_sealed(logs, cut.partition, offset, keys):  # noqa: ASYNC110 - the sealer takes its time
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
-        raise LedgerError(
+        raise IncompleteError(
             f"partition {cut.partition}: the announcement was not sealed within {wait_s:.0f} s, so nothing is deleted; "
             "next: see that `stream-maas sealer` runs, and prune again"
         ) from None

@@ -13,6 +13,7 @@ Three things make "until the end" harder than it sounds (KIP-98):
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -27,6 +28,8 @@ from stream_maas.settings import KafkaConfig
 
 _POLL_MS = 500
 _FETCH_MAX_WAIT_MS = 100
+_MARKERS = 64
+"""Offsets read before the last N records and as many markers, because transactions may have been aborted."""
 # Ten times the default: a reader of a whole log spends its time in round trips, not in memory.
 _PARTITION_FETCH_BYTES = 10 << 20
 
@@ -44,8 +47,9 @@ async def read(
 ) -> AsyncGenerator[KafkaRecord, None]:
     """Yield the committed records of `topic` (its full name) in offset order within each partition.
 
-    Starts at the beginning, or at what is appended from now on. `last` starts that many offsets before the end of each
-    partition (transaction markers take up offsets as well), `offsets` (partition -> first offset) goes before all.
+    Starts at the beginning, or at what is appended from now on. `last` starts with that many records of each
+    partition (fewer where they are thinly spread among aborted ones), `offsets` (partition -> first offset) goes
+    before all.
     With `until_end` the iteration stops at what the log held when it started, however much is appended meanwhile;
     without, it goes on for ever. `waiting(partitions)` is called when nothing came for a while although that many
     partitions have not been read to their end: an open transaction holds them back. `only`: these partitions.
@@ -80,7 +84,8 @@ async def read_chunks(
     options = {"fetch_max_wait_ms": _FETCH_MAX_WAIT_MS, "partition_fetch_bytes": _PARTITION_FETCH_BYTES}
     async with reader(kafka, when_lost="none", **options) as consumer, _errors_named(kafka):
         consumer.assign(partitions)
-        await _seek(consumer, partitions, from_beginning, last, offsets or {})
+        goals = await _seek(consumer, partitions, from_beginning, last, offsets or {})
+        held = {tp: deque[KafkaRecord](maxlen=last) for tp in goals}
         unread, ends = set(partitions), dict[TopicPartition, int]()
         while unread:
             fetched = await consumer.getmany(*unread, timeout_ms=_POLL_MS)
@@ -88,8 +93,13 @@ async def read_chunks(
                 ends |= {tp: end for tp in unread - ends.keys() if (end := consumer.highwater(tp)) is not None}
             for tp, records in fetched.items():
                 wanted = [record for record in records if record.offset < ends[tp]] if until_end else records
-                if wanted:
+                if tp in held:
+                    held[tp].extend(wanted)
+                elif wanted:
                     yield wanted
+            for tp in [tp for tp in held if await consumer.position(tp) >= goals[tp]]:
+                if rows := list(held.pop(tp)):
+                    yield rows
             if until_end:
                 for tp in [tp for tp in unread & ends.keys() if await consumer.position(tp) >= ends[tp]]:
                     unread.discard(tp)
@@ -119,14 +129,18 @@ async def _seek(
     from_beginning: bool,
     last: int | None,
     offsets: Mapping[int, int],
-) -> None:
+) -> Mapping[TopicPartition, int]:
+    """Partitions of which only the last records are wanted -> the offset at which these are known."""
+    goals: dict[TopicPartition, int] = {}
     unnamed = [tp for tp in partitions if tp.partition not in offsets]
     if last is not None:
         first, ends = await consumer.beginning_offsets(unnamed), await consumer.end_offsets(unnamed)
         for tp in unnamed:
-            consumer.seek(tp, max(first[tp], ends[tp] - last))
+            goals[tp] = ends[tp]
+            consumer.seek(tp, max(first[tp], ends[tp] - 2 * last - _MARKERS))
     elif unnamed:
         await (consumer.seek_to_beginning if from_beginning else consumer.seek_to_end)(*unnamed)
     for tp in partitions:
         if tp.partition in offsets:
             consumer.seek(tp, offsets[tp.partition])
+    return goals

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from stream_maas.records import KafkaRecord
-from stream_maas.replay.audit_log import Found, Logs, find_event, offsets_at
+from stream_maas.replay.audit_log import Logs, end_offsets, find_indexed, offsets_at
 from stream_maas.replay.reading import read_chunks
 from stream_maas.wire.headers import AUDIT_PREFIX
 
@@ -52,6 +52,16 @@ class Question:
             return False
         return self.kind is None or _is_kind(str(event.get("type", "")), self.kind)
 
+    def covers(self, record: KafkaRecord) -> bool:
+        """Whether the record lies within the times and offsets asked for."""
+        first, last = self.offsets
+        return (
+            (first is None or record.offset >= first)
+            and (last is None or record.offset <= last)
+            and (self.from_ms is None or record.timestamp >= self.from_ms)
+            and (self.to_ms is None or record.timestamp <= self.to_ms)
+        )
+
 
 def _is_kind(kind: str, asked: str) -> bool:
     short = kind.removeprefix(AUDIT_PREFIX)
@@ -74,21 +84,29 @@ async def search(
 
     A time is turned into offsets by the broker; a request id is looked up in the sealer's index where that is at hand.
     """
-    if question.request is not None and question == Question(request=question.request):
-        found: Found | None = await find_event(logs, question.request, scan=progress)
-        if found is not None:
-            yield found.record, parse(found.record)
-        return
-    starts = dict.fromkeys(logs.partitions, 0)
-    starts = {partition: max(at, logs.beginnings[partition]) for partition, at in starts.items()}
+    matched, seen = 0, 0
+    starts = {partition: logs.beginnings[partition] for partition in logs.partitions}
     partitions = set(logs.partitions)
+    known: set[tuple[int, int]] = set()
+    if question.request is not None:
+        indexed, behind = await find_indexed(logs, question.request)
+        starts |= {partition: offset for partition, (_, offset) in behind.items()}
+        for found in indexed:
+            event = parse(found.record)
+            known.add((found.partition, found.record.offset))
+            if question.covers(found.record) and question.matches(event):
+                yield found.record, event
+                matched += 1
+                if matched == limit:
+                    return
     if question.from_ms is not None:
         begun = await offsets_at(logs, question.from_ms)
         partitions &= begun.keys()
-        starts |= begun
+        starts |= {partition: max(starts[partition], at) for partition, at in begun.items()}
     if question.offsets[0] is not None:
+        ends = await end_offsets(logs)
         starts = {partition: max(at, question.offsets[0]) for partition, at in starts.items()}
-    matched, seen = 0, 0
+        partitions = {partition for partition in partitions if starts[partition] < ends[partition]}
     done: set[int] = set()
     offsets = {partition: starts[partition] for partition in partitions}
     chunks = read_chunks(logs.settings.kafka, logs.topic, offsets=offsets, only=partitions, until_end=True)
@@ -99,7 +117,7 @@ async def search(
                     done.add(record.partition)
                     break
                 event = parse(record)
-                if event and question.matches(event):
+                if event and question.matches(event) and (record.partition, record.offset) not in known:
                     yield record, event
                     matched += 1
                     if matched == limit:

@@ -101,13 +101,19 @@ async def verify(logs: Logs, evidence: Evidence, *, progress: Progress | None = 
     await _read(logs, running, progress)
     await _wait_for_seal(logs, running, evidence, following)
     reports = tuple(_finish(logs, log, evidence) for log in running)
-    return Report(reports, tuple(_missing(evidence)))
+    return Report(reports, tuple(_missing(evidence, reports)))
 
 
-def _missing(evidence: Evidence) -> list[str]:
-    if any(key.kind == NOTE for key in evidence.keys):
-        return []
-    return ["no key of a sealer is trusted, so no checkpoint could be believed; next: --key VKEY"]
+def _missing(evidence: Evidence, reports: Sequence[PartitionReport]) -> list[str]:
+    missing = []
+    if not any(key.kind == NOTE for key in evidence.keys):
+        missing.append("no key of a sealer is trusted, so no checkpoint could be believed; next: --key VKEY")
+    if evidence.witness_folder is not None and not any("witness" in report.looked for report in reports):
+        missing.append(
+            "nothing of what the witness remembers could be believed: its key is not trusted, or it has seen nothing "
+            "of this log; next: --key witness.vkey"
+        )
+    return missing
 
 
 async def _begin(
@@ -115,7 +121,8 @@ async def _begin(
     problems: list[Finding],
 ) -> _Log:  # fmt: skip
     beginning = logs.beginnings[partition]
-    start = _remembered(evidence, logs.origin(partition)) if evidence.from_memory else None
+    trusting = any(key.kind == NOTE for key in evidence.keys)
+    start = _remembered(evidence, logs.origin(partition)) if evidence.from_memory and trusting else None
     pruned = None
     if start is None and beginning:
         pruned = await _pruned(logs, partition, mine)
