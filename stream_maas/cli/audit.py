@@ -57,7 +57,7 @@ def verify(
     ] = None,
     anchor: Annotated[
         Path | None,
-        typer.Option("--anchor", metavar="FILE", help="What the sealer anchored outside the broker."),
+        typer.Option("--anchor", metavar="FILE", help="What the sealer anchored outside the broker: file or folder."),
     ] = None,
     receipts: Annotated[
         list[Path] | None,
@@ -153,8 +153,8 @@ def show(report: Report, duration_s: float, output: Output) -> None:
     if document["duplicates"]:
         output.print(f"repeats   {document['duplicates']} decisions on a request that has one already")
     for finding in document["findings"][:_SHOWN]:
-        place = f"event {finding['index']}" + (f"..{finding['until'] - 1}" if "until" in finding else "")
-        where = place if "index" in finding else "no place"
+        until = f"..{finding['until'] - 1}" if "until" in finding else ""
+        where = f"event {finding['index']}{until}" if "index" in finding else "no place"
         output.print(f"FOUND     partition {finding['partition']}, {where}: {finding['check']}: {finding['detail']}",
                      style="red")  # fmt: skip
     if document["findings_count"] > _SHOWN:

@@ -47,6 +47,9 @@ def alerts(
             help="What if: recompute by these rules instead of those that were in force.",
         ),
     ] = None,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", metavar="TEXT", help="Why, for the audit log. No personal data.")
+    ] = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     config: ConfigFile = None,
@@ -55,7 +58,8 @@ def alerts(
     """Recompute windows and alerts from the audit topic and compare them with the published ones.
 
     TIME is ISO 8601 (2026-11-22T15:00:00Z; without a zone it is UTC) or epoch milliseconds. Ends with 0 when
-    everything is the same, ids included, and with 1 when something differs. Nothing is written to the cluster.
+    everything is the same, ids included, and with 1 when something differs. Nothing is written to the cluster but one
+    event in the audit topic: that this was done. Where that cannot be written, nothing is told.
 
     Example: stream-maas replay alerts --from 2026-11-22T12:00:00Z --to 2026-11-22T13:00:00Z
     """
@@ -64,7 +68,7 @@ def alerts(
         usage_error("--from must not be later than --to")
     settings = kafka_settings(bootstrap, prefix, config)
     output = Output(as_json=as_json)
-    done, compared = run_async(_replay(settings, rules, from_us, to_us, output))
+    done, compared = run_async(_replay(settings, rules, from_us, to_us, purpose, output))
     _tell(done, compared, output)
     exit_with(EXIT_OK if compared.same else EXIT_PROBLEM)
 
@@ -118,13 +122,15 @@ async def _read_stored(settings: Settings) -> _Stored:
 
 
 async def _replay(
-    settings: Settings, rules: str | None, from_us: int | None, to_us: int | None, output: Output
+    settings: Settings, rules: str | None, from_us: int | None, to_us: int | None, purpose: str | None, output: Output
 ) -> tuple[Recomputation, Comparison]:
     from stream_maas import topics
     from stream_maas.cli.monitor import read_rules
+    from stream_maas.kafka.acts import operator, record_act
     from stream_maas.monitor.recompute import Recomputation, compare
     from stream_maas.replay import read_chunks
 
+    topic = topics.audit(settings.topics.prefix)
     stored = await _read_stored(settings)
     recomputation = Recomputation(stored.entries, stored.extent)
     if rules is not None:
@@ -132,7 +138,6 @@ async def _replay(
     total = sum(recomputation.left.values())
     with output.progress("audit events", wanted=not output.as_json) as bar:
         task = bar.add_task("", total=total)
-        topic = topics.audit(settings.topics.prefix)
         if total:
             chunks = read_chunks(settings.kafka, topic, offsets=recomputation.offsets, until_end=True)
             async with aclosing(chunks):
@@ -142,6 +147,9 @@ async def _replay(
                     if not any(recomputation.left.values()):
                         break
     recomputation.finish()
+    what = "alerts" if rules is None else "alerts, by other rules"
+    body = {"what": what, "topic": topic, "records": recomputation.events_read, "by": operator()}
+    await record_act(settings, "replayed", body | ({"purpose": purpose} if purpose else {}))
     return recomputation, compare(recomputation, stored.published, from_us=from_us, to_us=to_us)
 
 

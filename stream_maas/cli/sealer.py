@@ -58,7 +58,8 @@ def sealer(
         typer.Option(
             "--anchor",
             metavar="FILE",
-            help="File outside the broker that checkpoints and heartbeats are appended to.",
+            help="File outside the broker that checkpoints and heartbeats are appended to; a folder (DIR/) gets an "
+            "object for each interval, never changed, as in a bucket with object lock.",
             show_default="anchor.jsonl in its folder",
         ),
     ] = None,

@@ -38,8 +38,8 @@ class LedgerConfig:
     anchor: str = field(
         default="",
         metadata={
-            "help": "file outside the broker that checkpoints and heartbeats are appended to; empty: anchor.jsonl in "
-            "ledger.folder"
+            "help": "file outside the broker that checkpoints and heartbeats are appended to, or a folder (DIR/) for "
+            "objects; empty: anchor.jsonl in ledger.folder"
         },
     )
     seal_interval_ms: int = field(default=1_000, metadata={"help": "a partition is sealed at most this often"})

@@ -58,6 +58,8 @@ class Counts:
     """Events after the last signature of their session."""
     checkpoints: int = 0
     receipts: int = 0
+    receipts_before: int = 0
+    """Receipts of requests before the first one that was read: of events that were pruned or skipped."""
     pruned: int = 0
     """Events that an audited prune removed from the front."""
     skipped: int = 0
@@ -71,7 +73,7 @@ class Counts:
     def document(self) -> dict[str, int]:
         """As JSON members."""
         names = ("events", "sealed", "unsealed", "decisions", "duplicates", "gaps", "chains", "unattested")
-        more = ("checkpoints", "receipts", "pruned", "skipped")
+        more = ("checkpoints", "receipts", "receipts_before", "pruned", "skipped")
         return {name: getattr(self, name) for name in (*names, *more)}
 
 

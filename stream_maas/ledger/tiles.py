@@ -7,11 +7,11 @@ stored tree costs about an eighth of a byte per event.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from stream_maas.errors import LedgerError
+from stream_maas.errors import IncompleteError, LedgerError
 from stream_maas.ledger.compact import TILE_HEIGHT
-from stream_maas.ledger.hashing import HASH_BYTES, parents
+from stream_maas.ledger.hashing import HASH_BYTES, node_hash, parents
 from stream_maas.ledger.proofs import NodeSource
 
 TILE_WIDTH = 1 << TILE_HEIGHT
@@ -44,6 +44,27 @@ def layout(size: int, level: int) -> tuple[int, int]:
     """Number of full tiles of `level` in a tree of `size` leaves, and the width of the partial one (0: none)."""
     full, partial = divmod(size >> TILE_HEIGHT * level, TILE_WIDTH)
     return full, partial
+
+
+def behind_front(nodes: NodeSource, size: int, frontier: Sequence[bytes]) -> NodeSource:
+    """`nodes` of a tree whose first `size` leaves are gone: what lies before the cut comes from their frontier, what
+    lies across it from its halves. Enough for every proof of what is left; tiles above the blocks are still there."""
+    known: dict[tuple[int, int], bytes] = {}
+    at, hashes = 0, iter(frontier)
+    for level in reversed(range(size.bit_length())):
+        if size >> level & 1:
+            known[level, at >> level] = next(hashes)
+            at += 1 << level
+
+    def node(level: int, index: int) -> bytes:
+        if level >= TILE_HEIGHT or index << level >= size:
+            return nodes(level, index)
+        found = known.get((level, index))
+        if found is None and level == 0:
+            raise IncompleteError(f"event {index} was pruned; the first one left is {size}")
+        return found or node_hash(node(level - 1, 2 * index), node(level - 1, 2 * index + 1))
+
+    return node
 
 
 def node_source(tiles: TileReader, blocks: BlockReader) -> NodeSource:

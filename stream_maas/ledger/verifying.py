@@ -91,6 +91,8 @@ class LogVerifier:
         self._tail_base = self._tree.copy()
         self._prunes: list[tuple[int, PrunedRange]] = []
         self._seen: dict[tuple[str, int], bytearray] = {}
+        self._lowest: dict[str, int] = {}
+        """Request topic -> lowest offset of a request whose decision was read."""
         self._offset: int | None = None
         self._heads: list[Head] = []
         self._refuted: set[Check] = set()
@@ -135,6 +137,8 @@ class LogVerifier:
         if request is None or not link.is_decision:
             return
         self.report.counts.decisions += 1
+        if self._pruned is not None or self._skipped:
+            self._lowest[request.topic] = min(request.offset, self._lowest.get(request.topic, request.offset))
         # One bit per request record: a set of ids would not fit in memory for a long log.
         page = self._seen.get((request.topic, request.offset >> _PAGE_BITS))
         if page is None:
@@ -211,7 +215,7 @@ class LogVerifier:
         for index, (_, check) in self._leaves.items():
             if index >= self.size:
                 self._find(check, None, f"the log ends at {self.size}, but event {index} was remembered")
-        for name in self._receipts.values():
+        for name in self._owed():
             self._find("receipt", None, f"a result has a receipt of event {name}, which the log does not have")
         self._chains.finish()
         self._check_pruning(first_offset)
@@ -223,6 +227,20 @@ class LogVerifier:
         if counts.unsealed:
             self.report.missing.append(f"{counts.unsealed} events are under no checkpoint")
         return self.report
+
+    def _owed(self) -> list[str]:
+        """Receipts that the log should have had. Where reading did not begin at the first event, those of requests
+        before the first one that is left are of events that were pruned or skipped."""
+        if self._pruned is None and not self._skipped:
+            return list(self._receipts.values())
+        owed = []
+        for name in self._receipts.values():
+            topic, _, offset = name.rsplit(":", 2)
+            first = self._lowest.get(topic)
+            if first is not None and (not offset.isdigit() or int(offset) >= first):
+                owed.append(name)
+        self.report.counts.receipts_before = len(self._receipts) - len(owed)
+        return owed
 
     def _check_pruning(self, first_offset: int) -> None:
         if first_offset == 0 or self._skipped:

@@ -13,13 +13,13 @@ from aiokafka.errors import KafkaError
 from stream_maas import topics
 from stream_maas.errors import BrokerError, IncompleteError, LedgerError, SettingsError
 from stream_maas.kafka.reading import partitions_of, reader
-from stream_maas.ledger.hashing import leaf_hashes, parents
+from stream_maas.ledger.hashing import HASH_BYTES, leaf_hashes, parents
 from stream_maas.ledger.keys import VerifierKey
 from stream_maas.ledger.notes import Checkpoint, Note, parse_checkpoint, parse_note
 from stream_maas.ledger.proofs import NodeSource
 from stream_maas.ledger.sealing import HINT_HEADER, Hint, pruned_in_state
 from stream_maas.ledger.store import LogStore
-from stream_maas.ledger.tiles import BLOCK_EVENTS, node_source
+from stream_maas.ledger.tiles import BLOCK_EVENTS, behind_front, node_source
 from stream_maas.records import KafkaRecord
 from stream_maas.replay.reading import read_chunks
 from stream_maas.settings import Settings
@@ -158,17 +158,13 @@ async def read_range(logs: Logs, partition: int, start: int, end: int) -> list[K
 
     Without the sealer's files everything before is read as well. Raises `LedgerError` when the log is too short."""
     store = logs.store(partition)
-    first, offset = 0, logs.beginnings[partition]
+    front = front_of(logs, partition, store)
+    if start < front.size:
+        raise IncompleteError(f"partition {partition}: event {start} was pruned; the first one left is {front.size}")
+    first, offset = front.size, front.offset
     if store is not None:
-        gone = _pruned_front(logs, partition, store)
-        if start < gone[0]:
-            raise IncompleteError(
-                f"partition {partition}: event {start} was pruned; the first that is left is {gone[0]}"
-            )
         block = start // BLOCK_EVENTS
-        first, offset = max(gone, (block * BLOCK_EVENTS, store.first_offset(block)))
-    elif offset:
-        raise IncompleteError(f"partition {partition}: its front was pruned; next: --folder with the sealer's files")
+        first, offset = max((first, offset), (block * BLOCK_EVENTS, store.first_offset(block)))
     records: list[KafkaRecord] = []
     chunks = read_chunks(logs.settings.kafka, logs.topic, offsets={partition: offset}, only=[partition], until_end=True)
     async with aclosing(chunks):
@@ -203,15 +199,19 @@ class ProofBuilder:
 
         def note_block(block: int) -> list[bytes]:
             wanted.add(block)
-            return [bytes(32)] * BLOCK_EVENTS
+            return [bytes(HASH_BYTES)] * BLOCK_EVENTS
 
-        proof(node_source(store.read_tile, note_block))
+        front = front_of(self._logs, self._partition, store)
+        proof(behind_front(node_source(store.read_tile, note_block), front.size, front.frontier))
         for block in sorted(wanted - self._blocks.keys()):
             start = block * BLOCK_EVENTS
+            gone = max(0, front.size - start)
             end = min(self._size, start + BLOCK_EVENTS)
-            records = await read_range(self._logs, self._partition, start, end)
-            self._blocks[block] = leaf_hashes(record.value or b"" for record in records)
-        return proof(node_source(store.read_tile, self._blocks.__getitem__))
+            records = await read_range(self._logs, self._partition, start + gone, end)
+            leaves = leaf_hashes(record.value or b"" for record in records)
+            self._blocks[block] = [bytes(HASH_BYTES)] * gone + leaves  # nothing asks for those before the front
+        nodes = node_source(store.read_tile, self._blocks.__getitem__)
+        return proof(behind_front(nodes, front.size, front.frontier))
 
     async def _whole_log(self) -> NodeSource:
         """Without tiles every node is computed from all events up to the size."""
@@ -252,28 +252,39 @@ async def find_indexed(logs: Logs, name: str) -> tuple[list[Found], dict[int, tu
         if store is None:
             continue
         size = parse_checkpoint(parse_note(store.read_checkpoint() or b"").text).size
-        gone, beginning = _pruned_front(logs, partition, store)
+        front = front_of(logs, partition, store)
         for index in store.find(name, size):
-            if index >= gone:
+            if index >= front.size:
                 (record,) = await read_range(logs, partition, index, index + 1)
                 found.append(Found(partition, index, record))
         block = max(0, size - 1) // BLOCK_EVENTS
-        known[partition] = max((gone, beginning), (block * BLOCK_EVENTS, store.first_offset(block)))
+        known[partition] = max((front.size, front.offset), (block * BLOCK_EVENTS, store.first_offset(block)))
     return found, known
 
 
-def _pruned_front(logs: Logs, partition: int, store: LogStore) -> tuple[int, int]:
-    """(events, offset): how many are gone from the front of a partition, and where it begins now."""
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What an audited prune took from the front of a partition: the tree of it, and where the rest begins."""
+
+    size: int = 0
+    offset: int = 0
+    frontier: tuple[bytes, ...] = ()
+
+
+def front_of(logs: Logs, partition: int, store: LogStore | None) -> Front:
+    """The front of a partition by the sealer's files. Raises `IncompleteError` where they do not tell."""
     beginning = logs.beginnings[partition]
     if not beginning:
-        return 0, 0
+        return Front()
+    if store is None:
+        raise IncompleteError(f"partition {partition}: its front was pruned; next: --folder with the sealer's files")
     pruned = pruned_in_state(store.read_state())
     if pruned is None or pruned[1] != beginning:
         raise IncompleteError(
             f"partition {partition}: begins at offset {beginning}, and the sealer's files know of no prune up to "
             "there; next: `stream-maas audit verify`"
         )
-    return pruned[0], beginning
+    return Front(*pruned)
 
 
 async def _scan(

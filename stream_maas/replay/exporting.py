@@ -15,7 +15,16 @@ from stream_maas.ledger.hashing import leaf_hash, leaf_hashes
 from stream_maas.ledger.keys import VerifierKey
 from stream_maas.ledger.notes import TlogProof
 from stream_maas.records import KafkaRecord
-from stream_maas.replay.audit_log import Found, Logs, ProofBuilder, Published, newest_checkpoint, offsets_at, read_range
+from stream_maas.replay.audit_log import (
+    Found,
+    Logs,
+    ProofBuilder,
+    Published,
+    front_of,
+    newest_checkpoint,
+    offsets_at,
+    read_range,
+)
 from stream_maas.replay.searching import parse
 
 
@@ -78,7 +87,8 @@ async def collect(
                 raise
             continue  # a partition that nothing was ever written to has no checkpoint
         size = published.checkpoint.size
-        start = max(wanted.start or 0, starts.get(partition, 0 if wanted.from_ms is None else size))
+        first = front_of(logs, partition, logs.store(partition)).size if wanted.start is None else wanted.start
+        start = max(first, starts.get(partition, 0 if wanted.from_ms is None else size))
         end = min(size if wanted.end is None else wanted.end, ends.get(partition, size), size)
         if start >= end:
             continue
@@ -129,15 +139,16 @@ async def _index_of(logs: Logs, partition: int, offset: int) -> int:
     from stream_maas.ledger.tiles import BLOCK_EVENTS
     from stream_maas.replay.reading import read_chunks
 
-    store, low, begin = logs.store(partition), 0, logs.beginnings[partition]
+    store, low, index = logs.store(partition), 0, 0
+    begin = logs.beginnings[partition]
     if store is not None:
         size = parse_checkpoint(parse_note(store.read_checkpoint() or b"").text).size
         high = max(1, -(-size // BLOCK_EVENTS))
         while high - low > 1:  # the last block that begins at or before the offset
             middle = (low + high) // 2
             low, high = (middle, high) if store.first_offset(middle) <= offset else (low, middle)
-        begin = store.first_offset(low)
-    index = low * BLOCK_EVENTS
+        front = front_of(logs, partition, store)
+        index, begin = max((front.size, front.offset), (low * BLOCK_EVENTS, store.first_offset(low)))
     chunks = read_chunks(logs.settings.kafka, logs.topic, offsets={partition: begin}, only=[partition], until_end=True)
     async with aclosing(chunks):
         async for chunk in chunks:

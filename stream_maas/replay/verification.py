@@ -18,7 +18,7 @@ import orjson
 
 from stream_maas import topics
 from stream_maas.errors import LedgerError
-from stream_maas.ledger.anchors import AnchoredCheckpoint, AnchoredHeartbeat, FileAnchor
+from stream_maas.ledger.anchors import AnchoredCheckpoint, AnchoredHeartbeat, open_anchor
 from stream_maas.ledger.compact import CompactRange
 from stream_maas.ledger.findings import Finding, PartitionReport, Report
 from stream_maas.ledger.hashing import HASH_BYTES
@@ -83,7 +83,7 @@ async def verify(logs: Logs, evidence: Evidence, *, progress: Progress | None = 
     published, following = await read_published(logs.settings, topics.audit_checkpoints(prefix))
     cosigned, _ = await read_published(logs.settings, topics.audit_cosignatures(prefix))
     receipts = await _receipts(logs, evidence)
-    anchored = list(FileAnchor(evidence.anchor).read()) if evidence.anchor is not None else []
+    anchored = list(open_anchor(evidence.anchor).read()) if evidence.anchor is not None else []
     running = []
     for partition in logs.partitions:
         origin = logs.origin(partition)

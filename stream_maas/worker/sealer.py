@@ -21,7 +21,7 @@ from stream_maas import settings as settings_module
 from stream_maas import topics
 from stream_maas.errors import LedgerError
 from stream_maas.kafka.reading import reader, start_reader, stop_reader
-from stream_maas.ledger.anchors import Anchor, Anchored, AnchoredCheckpoint, AnchoredHeartbeat, FileAnchor
+from stream_maas.ledger.anchors import Anchor, Anchored, AnchoredCheckpoint, AnchoredHeartbeat, open_anchor
 from stream_maas.ledger.keyring import load_or_make, load_signing_key
 from stream_maas.ledger.keys import NOTE, SigningKey
 from stream_maas.ledger.notes import Checkpoint, parse_checkpoint, parse_note
@@ -237,9 +237,9 @@ def ledger_folder(settings: Settings) -> Path:
     return Path(settings.ledger.folder) if settings.ledger.folder else settings_module.state_folder() / "ledger"
 
 
-def anchor_file(settings: Settings) -> Path:
-    """Where the default anchor is."""
-    return Path(settings.ledger.anchor) if settings.ledger.anchor else ledger_folder(settings) / "anchor.jsonl"
+def anchor_place(settings: Settings) -> str:
+    """The file or folder of the anchor."""
+    return settings.ledger.anchor or str(ledger_folder(settings) / "anchor.jsonl")
 
 
 def sealer_key(settings: Settings) -> SigningKey:
@@ -252,7 +252,7 @@ def sealer_key(settings: Settings) -> SigningKey:
 
 def run_sealer(settings: Settings, *, on_ready: Callable[[Ready], None], group_id: str | None = None) -> int:
     """Run one sealer to its end; 0, or 75 when it stopped un-acknowledged. Raises `ServiceError` before it follows."""
-    key, anchor = sealer_key(settings), FileAnchor(anchor_file(settings))
+    key, anchor = sealer_key(settings), open_anchor(anchor_place(settings))
     prefix = settings.topics.prefix
     return run_follower(
         lambda: Follower(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,6 +68,7 @@ async def test_what_is_left_verifies_and_may_be_pruned_again(
         report = audit.verify("--wait", "30")
         assert (report["exit_code"], report["findings"]) == (0, [])
         assert report["events"] == len(left)
+        check_proofs(audit, tmp_path, process.folder / "state", values, half)
 
         again = audit.run("prune", "--before", moment(60), *WHY, "--yes")
         assert again.returncode == 0, again.stderr
@@ -78,6 +81,24 @@ async def test_what_is_left_verifies_and_may_be_pruned_again(
         assert report["exit_code"] == 1, "a deletion that nothing announces is tampering"
     finally:
         process.close()
+
+
+def check_proofs(audit: Audit, tmp_path: Path, folder: Path, values: list[bytes], half: int) -> None:
+    """Whatever is left can be found, proven and handed out; what went is said to have gone."""
+    bundle = tmp_path / "left"
+    done = audit.run("export", "--bundle", str(bundle), "--folder", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run([sys.executable, str(bundle / "verify_bundle.py")], check=False, timeout=60).returncode == 0
+    lines = (bundle / "partition-0" / "events.jsonl").read_bytes().splitlines()
+    assert lines[: len(values) - half] == values[half:]
+    decisions = [(index, json.loads(value)) for index, value in enumerate(values) if b"prediction" in value]
+    for index, event in (decisions[0], next(each for each in decisions if each[0] >= half), decisions[-1]):
+        code = int(index < half)
+        assert audit.run("prove", event["id"], "--folder", str(folder)).returncode == code
+        request = event["data"]["request"]["id"]
+        assert audit.run("search", "--request", request, "--folder", str(folder), keys=False).returncode == code
+    gone = audit.run("export", "--bundle", str(tmp_path / "gone"), "--index", "0..9", "--folder", str(folder))
+    assert (gone.returncode, f"the first one left is {half}" in gone.stderr) == (3, True)
 
 
 async def test_a_log_that_is_not_what_was_signed_is_not_deleted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -77,6 +78,20 @@ def test_a_bundle_is_valid_in_an_empty_environment(bundle: Path) -> None:
     assert [log["end"] - log["start"] for log in document["logs"]] == [66, 145]
     sums = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=bundle, capture_output=True, check=False)
     assert sums.returncode == 0
+
+
+def test_it_runs_on_every_python_since_3_8(bundle: Path) -> None:
+    """Its syntax, and all of it wherever such an interpreter is at hand."""
+    ast.parse((bundle / "verify_bundle.py").read_bytes(), feature_version=(3, 8))
+    later = {"removeprefix", "removesuffix", "bit_count", "is_relative_to", "pairwise", "batched"}
+    assert not later & {
+        node.attr for node in ast.walk(ast.parse((bundle / "verify_bundle.py").read_bytes()))
+        if isinstance(node, ast.Attribute)
+    }  # fmt: skip
+    for name in ("python3.8", "python3.9", "python3.10", "python3.12", "python3.13", "python3.14"):
+        if (python := shutil.which(name)) and subprocess.run([python, "-V"], check=False).returncode == 0:
+            done = subprocess.run([python, "-I", "-S", str(bundle / "verify_bundle.py")], check=False, timeout=60)
+            assert done.returncode == 0, name
 
 
 def test_who_does_not_trust_the_keys_in_the_bundle_brings_others(bundle: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from stream_maas.errors import LedgerError
-from stream_maas.ledger.anchors import AnchoredCheckpoint, AnchoredHeartbeat, FileAnchor
 from stream_maas.ledger.keyring import load_or_make, load_signing_key, load_verifier_keys, store_signing_key
 from stream_maas.ledger.keys import NOTE, SigningKey
 
@@ -57,20 +56,3 @@ def test_verifier_keys_from_words_and_files(tmp_path: Path) -> None:
     for bad in ("nonsense", str(tmp_path / "missing"), KEY.vkey[:-4]):
         with pytest.raises(LedgerError):
             load_verifier_keys([bad])
-
-
-def test_an_anchor_gives_back_what_it_was_given(tmp_path: Path) -> None:
-    anchor = FileAnchor(tmp_path / "worm" / "anchor.jsonl")
-    entries = [AnchoredCheckpoint("o/0", "o/0\n1\n...\n"), AnchoredHeartbeat("o/0", 7, b"l" * 32, "a" * 32)]
-    anchor.append(entries[:1])
-    anchor.append(entries[1:])
-    assert list(anchor.read()) == entries
-    with anchor.path.open("ab") as file:
-        file.write(b'{"cut')
-    assert list(anchor.read()) == entries
-    with anchor.path.open("ab") as file:
-        file.write(b"\n{}\n")
-    with pytest.raises(LedgerError, match="line 3"):
-        list(anchor.read())
-    with pytest.raises(LedgerError, match="cannot be read"):
-        list(FileAnchor(tmp_path / "none").read())

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_maas.errors import LedgerError
+from stream_maas.errors import IncompleteError, LedgerError
 from stream_maas.ledger import proofs
 from stream_maas.ledger.compact import CompactRange
 from stream_maas.ledger.hashing import leaf_hash, leaf_hashes
+from stream_maas.ledger.tiles import behind_front
 from tests.unit.ledger import reference
 
 MOST = 300
@@ -133,6 +134,34 @@ def test_a_frontier_must_fit_its_size() -> None:
         CompactRange(3, [bytes(32)])
     with pytest.raises(LedgerError):
         CompactRange(1, [bytes(31)])
+
+
+@given(st.integers(1, MOST), st.data())
+def test_what_is_left_of_a_pruned_log_is_proven_by_the_frontier_of_what_went(size: int, data: st.DataObject) -> None:
+    """No node that lies before the cut is asked for, except from the frontier."""
+    cut = data.draw(st.integers(0, size - 1))
+    gone = CompactRange()
+    gone.extend(LEAVES[:cut])
+
+    def left(level: int, index: int) -> bytes:
+        assert level >= 8 or index << level >= cut, "this was deleted"
+        return node(level, index)
+
+    nodes = behind_front(left, cut, gone.frontier())
+    index = data.draw(st.integers(cut, size - 1))
+    assert proofs.inclusion_proof(index, size, nodes) == proofs.inclusion_proof(index, size, node)
+    end = data.draw(st.integers(index + 1, size))
+    assert proofs.range_proof(index, end, size, nodes) == proofs.range_proof(index, end, size, node)
+    assert proofs.consistency_proof(index + 1, size, nodes) == proofs.consistency_proof(index + 1, size, node)
+
+
+def test_a_pruned_event_is_not_proven() -> None:
+    gone = CompactRange()
+    gone.extend(LEAVES[:6])
+    nodes = behind_front(node, 6, gone.frontier())
+    for index in range(6):
+        with pytest.raises(IncompleteError, match="the first one left is 6"):
+            proofs.inclusion_proof(index, 9, nodes)
 
 
 def test_a_leaf_never_looks_like_a_node() -> None:

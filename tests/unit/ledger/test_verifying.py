@@ -13,6 +13,7 @@ from stream_maas.ledger.findings import INCOMPLETE, TAMPERED, VALID, PartitionRe
 from stream_maas.ledger.hashing import leaf_hash, leaf_hashes
 from stream_maas.ledger.keys import NOTE, SigningKey, VerifierKey
 from stream_maas.ledger.verifying import Expectations, Head, LogVerifier, Start
+from stream_maas.wire.audit_link import read_link
 from tests.support.audit_log import Stored, Writer, stored
 
 OTHER_KEY = SigningKey("maas/other", NOTE, b"o" * 32)
@@ -303,6 +304,21 @@ def test_an_announced_prune_leaves_a_valid_log() -> None:
     assert Report((report,)).findings == []
     assert report.counts.pruned == 60
     assert report.counts.unsealed == 0
+
+
+def test_receipts_of_pruned_events_are_counted_and_no_finding() -> None:
+    """Results outlive the events that were pruned; a receipt of an event that should be there still is missed."""
+    records, values, start = pruned_log(60)
+    names = {index: link.id for index, value in enumerate(values) if (link := read_link(value)) and link.is_decision}
+    gone, left = [index for index in names if index < 60], [index for index in names if index >= 60]
+    held = {leaf_hash(values[index]): names[index] for index in (*gone, *left)}
+    expected = Expectations(receipts=held | {leaf_hash(b"never written"): names[left[-1]]})
+    report = verify(
+        records, [head(values, len(values))], pruned=start, first_offset=records[0].offset,
+        keys=[Writer().key.public], expected=expected,
+    )  # fmt: skip
+    assert (report.counts.receipts, report.counts.receipts_before) == (len(left), len(gone))
+    assert [(finding.check, names[left[-1]] in finding.detail) for finding in report.findings] == [("receipt", True)]
 
 
 def test_an_unannounced_prune_is_found() -> None:
