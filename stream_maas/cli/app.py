@@ -14,6 +14,7 @@ import typer
 from stream_maas import __version__
 from stream_maas.cli import (
     audit,
+    audit_hold,
     audit_prove,
     audit_prune,
     audit_read,
@@ -22,6 +23,7 @@ from stream_maas.cli import (
     dashboard,
     demo,
     doctor,
+    keys,
     model_init,
     models,
     monitor,
@@ -82,6 +84,12 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "audit keygen": audit.keygen,
         "audit rerun": audit_rerun.rerun,
         "audit prune": audit_prune.prune,
+        "audit hold": audit_hold.hold,
+        "audit release": audit_hold.release,
+        "audit holds": audit_hold.holds,
+        "keys list": keys.list_keys,
+        "keys destroy": keys.destroy,
+        "keys rotate": keys.rotate,
     },
     _CHECK: {
         "dashboard": dashboard.dashboard,
@@ -96,6 +104,7 @@ _GROUPS = {
     "topics": "Make and check topics.",
     "model": "List, show, check, begin and train models.",
     "audit": "Verify, search, prove and export the audit log.",
+    "keys": "List, destroy and rewrap the keys of the encrypted inputs.",
     "replay": "Conclude again from the audit topic, and compare.",
 }
 

@@ -22,10 +22,21 @@ from stream_maas.ledger.notes import Checkpoint, Note, sign_note
 from stream_maas.ledger.proofs import consistency_proof
 from stream_maas.ledger.store import LogStore
 from stream_maas.ledger.tiles import BLOCK_EVENTS, TILE_WIDTH, layout, node_source
-from stream_maas.wire.audit_link import PRUNED, SESSION_END, SESSION_HEARTBEAT, SESSION_START, AuditLink, read_link
+from stream_maas.wire.audit_link import (
+    HOLD_PLACED,
+    HOLD_RELEASED,
+    PRUNED,
+    SESSION_END,
+    SESSION_HEARTBEAT,
+    SESSION_START,
+    AuditLink,
+    read_link,
+)
 
 HINT_HEADER = "ledger-hint"
 """Header of a checkpoint record: `Hint.encode`."""
+HOLDS = "org.stream-maas.audit.hold"
+"""Name under which the index lists the events that place and release legal holds, besides their ids."""
 _SIGNED = (SESSION_START, SESSION_HEARTBEAT, SESSION_END)
 
 
@@ -158,6 +169,8 @@ class LogSealer:
         self._entries.append(ids.entry(link.id, index))
         if link.data.request is not None and link.data.request.id != link.id:
             self._entries.append(ids.entry(link.data.request.id, index))
+        if link.type in (HOLD_PLACED, HOLD_RELEASED):
+            self._entries.append(ids.entry(HOLDS, index))
 
     def _remember(self, index: int, leaf: bytes, link: AuditLink) -> None:
         pruned, writer = link.data.pruned, link.data.writer

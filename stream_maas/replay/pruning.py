@@ -25,7 +25,9 @@ from stream_maas.kafka.admin import delete_front
 from stream_maas.ledger.compact import CompactRange
 from stream_maas.ledger.hashing import leaf_hashes
 from stream_maas.ledger.keys import VerifierKey
+from stream_maas.records import KafkaRecord
 from stream_maas.replay.audit_log import Logs, Published, newest_checkpoint, read_published
+from stream_maas.replay.holds import Hold, living
 from stream_maas.replay.reading import read_chunks
 
 _POLL_S = 0.2
@@ -49,7 +51,7 @@ class Cut:
 async def plan(logs: Logs, partition: int, before_ms: int, keys: Sequence[VerifierKey]) -> Cut | None:
     """The cut at the newest trusted checkpoint before the time, proven on the log; None where nothing would go.
 
-    Raises `LedgerError` when the log up to it has not the signed root.
+    Raises `LedgerError` when the log up to it has not the signed root, `IncompleteError` when a legal hold is in it.
     """
     published, _ = await read_published(logs.settings, topics.audit_checkpoints(logs.settings.topics.prefix))
     mine = [
@@ -62,18 +64,30 @@ async def plan(logs: Logs, partition: int, before_ms: int, keys: Sequence[Verifi
         return None
     chosen = max(fitting, key=lambda each: each.checkpoint.size)
     assert chosen.hint is not None
+    holds = await living(logs, partition)
     tree = _removed_before(mine, begins, partition)
     removed = tree.size
     chunks = read_chunks(logs.settings.kafka, logs.topic, offsets={partition: begins}, only=[partition], until_end=True)
     async with aclosing(chunks):
         async for chunk in chunks:
-            values = [record.value or b"" for record in chunk if record.offset < chosen.hint.next_offset]
+            going = [record for record in chunk if record.offset < chosen.hint.next_offset]
+            _refuse_held(going, holds, partition)
+            values = [record.value or b"" for record in going]
             tree.extend(leaf_hashes(values))
             if len(values) < len(chunk):
                 break
     if (tree.size, tree.root()) != (chosen.checkpoint.size, chosen.checkpoint.root):
         raise LedgerError(f"partition {partition}: the log is not what was signed; nothing is deleted")
     return Cut(partition, tree.size, chosen.hint.next_offset, tree.size - removed, tree.root(), tuple(tree.frontier()))
+
+
+def _refuse_held(going: Sequence[KafkaRecord], holds: Sequence[Hold], partition: int) -> None:
+    for hold in holds:
+        if held := next((record for record in going if hold.keeps(record)), None):
+            raise IncompleteError(
+                f"partition {partition}: legal hold {hold.id} keeps the event at offset {held.offset}; nothing is "
+                "deleted; next: prune up to an earlier time, or `stream-maas audit release`"
+            )
 
 
 def _is_signed(published: Published, keys: Sequence[VerifierKey]) -> bool:

@@ -15,6 +15,8 @@ SESSION_START = f"{AUDIT_PREFIX}session.start.v1"
 SESSION_HEARTBEAT = f"{AUDIT_PREFIX}session.heartbeat.v1"
 SESSION_END = f"{AUDIT_PREFIX}session.end.v1"
 PRUNED = f"{AUDIT_PREFIX}pruned.v1"
+HOLD_PLACED = f"{AUDIT_PREFIX}hold.placed.v1"
+HOLD_RELEASED = f"{AUDIT_PREFIX}hold.released.v1"
 
 
 class SessionLink(Struct):

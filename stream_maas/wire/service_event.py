@@ -22,13 +22,14 @@ from stream_maas.wire.schemas import schema_id
 
 ServiceKind = Literal[
     "session.start", "session.heartbeat", "session.end", "model.loaded", "config.observed",
-    "exported", "replayed", "pruned", "deferred",
+    "exported", "replayed", "pruned", "deferred", "key.destroyed", "key.rotated", "hold.placed", "hold.released",
 ]  # fmt: skip
 SERVICE_SCHEMA = schema_id("audit-service-event")
 
 _BODIES: Mapping[str, str] = {
     "model.loaded": "model", "config.observed": "config", "exported": "exported", "replayed": "replayed",
-    "pruned": "pruned", "deferred": "deferred",
+    "pruned": "pruned", "deferred": "deferred", "key.destroyed": "destroyed", "key.rotated": "rotated",
+    "hold.placed": "hold", "hold.released": "release",
 }  # fmt: skip
 """Kind -> the member of `data` that says what happened; sessions have none."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,6 +99,7 @@ def encode_service_event(event: ServiceEvent) -> bytes:
 
 
 Session = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+KeyId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Signature = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9+/]{86}==\Z")]
 
 
@@ -153,6 +155,34 @@ class _Deferred(Struct, forbid_unknown_fields=True):
     reason: Text
 
 
+class _Destroyed(Struct, forbid_unknown_fields=True):
+    keys: list[KeyId]
+    tenant: str | None = None
+    subject_ref: Digest | None = None
+    reason: Text | None = None
+    by: Text | None = None
+
+
+class _Rotated(Struct, forbid_unknown_fields=True):
+    keys: Count
+    reason: Text | None = None
+    by: Text | None = None
+
+
+class _Hold(Struct, forbid_unknown_fields=True):
+    hold: Text
+    from_us: Count | None = None
+    to_us: Count | None = None
+    reason: Text | None = None
+    by: Text | None = None
+
+
+class _Release(Struct, forbid_unknown_fields=True):
+    hold: Text
+    reason: Text | None = None
+    by: Text | None = None
+
+
 class _After(Struct, forbid_unknown_fields=True):
     session: Session
     reason: Text
@@ -170,6 +200,10 @@ class _Data(Struct, forbid_unknown_fields=True):
     replayed: _Replayed | None = None
     pruned: _Pruned | None = None
     deferred: _Deferred | None = None
+    destroyed: _Destroyed | None = None
+    rotated: _Rotated | None = None
+    hold: _Hold | None = None
+    release: _Release | None = None
 
 
 class _Event(Struct, forbid_unknown_fields=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import hashlib
 import signal
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from aiokafka import TopicPartition
 from stream_maas import __version__, kafka, pipeline, topics, wire
 from stream_maas.errors import ServiceError
 from stream_maas.inference import Catalog
+from stream_maas.keystore import digest_key
 from stream_maas.privacy import Redactor
 from stream_maas.records import Answered
 from stream_maas.settings import Settings
@@ -331,10 +331,9 @@ def transactional_id(settings: Settings) -> str:
 
 def _digest_key(settings: Settings) -> bytes:
     """The configured key, or one that anybody can compute: good for demos, said loudly."""
-    if settings.worker.digest_key:
-        return hashlib.sha256(settings.worker.digest_key.encode()).digest()
-    log.warning("worker.digest_key is not set: digests of inputs and data subjects can be guessed by trial")
-    return hashlib.sha256(f"stream_maas/{settings.topics.prefix}/{settings.worker.app_id}".encode()).digest()
+    if not settings.worker.digest_key:
+        log.warning("worker.digest_key is not set: digests of inputs and data subjects can be guessed by trial")
+    return digest_key(settings)
 
 
 def run_worker(settings: Settings, *, on_ready: Callable[[Ready], None]) -> int:

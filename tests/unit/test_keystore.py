@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream_maas.errors import KeyStoreError, LedgerError
-from stream_maas.keystore import SqliteKeyStore, make_kek, read_kek
+from stream_maas.keystore import SqliteKeyStore, make_kek, open_store, read_kek, rotate_in_place
 
 KEK = b"k" * 32
 ANNA, BERT = ("acme", "a" * 64), ("acme", "b" * 64)
@@ -111,3 +111,65 @@ def test_a_bad_key_encryption_key_is_refused_and_not_quoted(tmp_path: Path, text
     with pytest.raises(KeyStoreError) as failure:
         read_kek(path)
     assert text == "" or text not in str(failure.value)
+
+
+def hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every look find that time has passed."""
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr("stream_maas.keystore.time.monotonic", lambda: float(next(clock)))
+
+
+def test_a_process_does_not_go_on_with_a_key_that_another_one_destroyed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours(monkeypatch)
+    worker, operator = SqliteKeyStore(path, KEK), SqliteKeyStore(path, KEK)
+    before = worker.for_owners([ANNA, BERT])
+    assert operator.destroy(ANNA) == [before[ANNA].id]
+    after = worker.for_owners([ANNA, BERT])
+    assert after[ANNA].id != before[ANNA].id, "what comes next has a key that can be destroyed again"
+    assert after[BERT].id == before[BERT].id
+
+
+def test_a_tenant_goes_with_all_its_data_subjects_and_no_other_tenant(path: Path) -> None:
+    store = SqliteKeyStore(path, KEK)
+    other = ("acme-2", "a" * 64)
+    keys = store.for_owners([ANNA, BERT, ("acme", ""), other])
+    assert set(store.destroy_tenant("acme")) == {keys[ANNA].id, keys[BERT].id, keys["acme", ""].id}
+    assert store.for_owners([other])[other].id == keys[other].id
+    entries = {entry.id: entry for entry in store.entries()}
+    assert {(entry.tenant, entry.destroyed_us is None) for entry in entries.values()} == {
+        ("acme", False), ("acme-2", True)
+    }  # fmt: skip
+
+
+def test_rotation_in_place_reaches_running_processes_and_survives_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours(monkeypatch)
+    path, kek = tmp_path / "keys.sqlite", tmp_path / "keys.kek"
+    worker = open_store(path)
+    box = worker.for_owners([ANNA])[ANNA].seal(b"anna")
+    old = kek.read_bytes()
+    assert rotate_in_place(open_store(path), kek) == 1
+    assert kek.read_bytes() != old
+    assert [file.name for file in tmp_path.glob("*.kek*")] == ["keys.kek"]
+    assert worker.for_owners([ANNA, BERT])[ANNA].open(box) == b"anna"
+    assert open_store(path).for_owners([BERT])[BERT].id == worker.for_owners([BERT])[BERT].id
+
+    following = tmp_path / "keys.kek.next"
+    worker.rotate(make_kek(following))  # and here it dies: the file still has the key from before
+    assert open_store(path).for_owners([ANNA])[ANNA].open(box) == b"anna"
+    assert rotate_in_place(open_store(path), kek) == 2
+    assert not following.exists()
+    assert open_store(path).for_owners([ANNA])[ANNA].open(box) == b"anna"
+
+
+def test_a_new_key_is_never_wrapped_under_one_that_was_replaced(path: Path) -> None:
+    """This process does not know the new key-encryption key: it makes nothing that nobody could open."""
+    late, operator = SqliteKeyStore(path, KEK), SqliteKeyStore(path, KEK)
+    late.for_owners([ANNA])
+    operator.rotate(b"n" * 32)
+    with pytest.raises(KeyStoreError, match="does not open"):
+        late.for_owners([BERT])
+    assert [entry.subject_ref for entry in operator.entries()] == [ANNA[1]]
