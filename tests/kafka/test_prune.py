@@ -68,7 +68,14 @@ async def test_what_is_left_verifies_and_may_be_pruned_again(
         report = audit.verify("--wait", "30")
         assert (report["exit_code"], report["findings"]) == (0, [])
         assert report["events"] == len(left)
-        check_proofs(audit, tmp_path, process.folder / "state", values, half)
+        check_proofs(audit, tmp_path, tmp_path / "s" / "state", values, half)
+
+        assert audit.run("hold", "case-17", "--time", f"{between}..", "--reason", "a test", keys=False).returncode == 0
+        held = audit.run("prune", "--before", moment(60), *WHY, "--yes")
+        assert (held.returncode, "legal hold case-17" in held.stderr) == (3, True)
+        assert (await read_all(kafka, topic))[0].offset == half, "what is held is not deleted"
+        assert audit.run("release", "case-16", keys=False).returncode == 1
+        assert audit.run("release", "case-17", keys=False).returncode == 0
 
         again = audit.run("prune", "--before", moment(60), *WHY, "--yes")
         assert again.returncode == 0, again.stderr

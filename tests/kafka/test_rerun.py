@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from stream_maas import topics, wire
-from stream_maas.keystore import SqliteKeyStore, read_kek
+from stream_maas.kafka.acts import operator
 from tests.support.deployment import ReadAll, create_topics, read_deployment, request, send
 from tests.support.log_reading import Tap
 from tests.support.traffic import Sent
@@ -43,8 +43,13 @@ def asked(number: int) -> Sent:
 
 
 async def rerun(kafka: str, prefix: str, keys: Path, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    return await told(kafka, prefix, keys, "audit", "rerun", *arguments)
+
+
+async def told(kafka: str, prefix: str, keys: Path, group: str, name: str, *arguments: str) -> tuple[int, list[Any]]:
+    """Exit code and JSON lines of a command that uses the key store."""
     command = [
-        sys.executable, "-m", "stream_maas", "audit", "rerun", "--json", "--bootstrap", kafka, "--prefix", prefix,
+        sys.executable, "-m", "stream_maas", group, name, "--json", "--bootstrap", kafka, "--prefix", prefix,
         "--key-store", str(keys), *arguments,
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_MAAS_")}
@@ -85,8 +90,18 @@ async def test_a_thousand_decisions_are_made_again_to_the_bit(
     assert [(act["what"], act["records"], act["purpose"]) for act in replayed] == [("rerun", COUNT, "test")]
     assert len(logged.results) == COUNT, "a replay writes no results"
 
-    store = SqliteKeyStore(keys, read_kek(keys.with_suffix(".kek")))
-    assert len(store.destroy(("acme", ""))) == 1
+    code, (erased,) = await told(
+        kafka, prefix, keys, "keys", "destroy", "--tenant", "acme", "--yes", "--reason", "test"
+    )
+    assert (code, len(erased["keys"]), erased["done"]) == (0, 1, True)
+    assert await told(kafka, prefix, keys, "keys", "rotate") == (0, [{"keys": 1, "kek": str(keys.with_suffix(".kek"))}])
+    after = await read_deployment(read_all, kafka, prefix)
+    assert after.audits == logged.audits, "an erasure does not touch what was decided"
+    acts = [wire.decode_service_event(row.value) for row in after.service_events]
+    assert [act.body for act in acts if act.kind == "key.destroyed"] == [
+        {"tenant": "acme", "keys": erased["keys"], "reason": "test", "by": operator()}
+    ]
+    assert sum(act.kind == "key.rotated" for act in acts) == 1
     code, lines = await rerun(kafka, prefix, keys)
     verdicts = Counter((line["verdict"], line["reason"]) for line in lines[:-1])
     assert verdicts == {("exact", ""): COUNT // 2, ("not_reproducible", "its key was destroyed"): COUNT // 2}
