@@ -269,6 +269,7 @@ def no_fnr(value: str) -> bool:
 
 
 def is_kennitala(value: str) -> bool:
+    """Of a person, or of an organisation, whose day is 40 more. The tenth digit is the century."""
     return weighted(value, (3, 2, 7, 6, 5, 4, 3, 2, 1)) % 11 == 0 and is_short_date(
         int(value[4:6]), int(value[2:4]), int(value[:2]) % 40
     )
@@ -297,7 +298,8 @@ def gb_vat(value: str) -> bool:
 
 
 def ie_pps(value: str) -> bool:
-    second = _ALPHABET.index(value[8]) - 9 if len(value) > 8 and value[8] != "W" else 0
+    """The second letter, A to I since 2013, counts; the older T, W and X, of a spouse or an organisation, do not."""
+    second = _ALPHABET.index(value[8]) - 9 if len(value) > 8 and value[8] not in "TWX" else 0
     return "WABCDEFGHIJKLMNOPQRSTUV"[(weighted(value[:7], range(8, 1, -1)) + 9 * second) % 23] == value[7]
 
 
@@ -371,7 +373,8 @@ def mx_curp(value: str) -> bool:
 
 
 def mx_rfc(value: str) -> bool:
-    start = len(value) - 9
+    """Of a person, four letters, or of a company, three; the three characters behind the date may be missing."""
+    start = 4 if value[3].isalpha() else 3
     return is_short_date(
         int(value[start : start + 2]), int(value[start + 2 : start + 4]), int(value[start + 4 : start + 6])
     )

@@ -143,6 +143,10 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         cues=("imei", "imei number", "imei no", "imei nr", "número imei", "串号"), verify=checksums.luhn,
         found_by="15 digits", checked_by="Luhn",
     ),
+    Number(
+        name="imei_with_version", entity_type="IMEI", pack="core", score=90, layouts=("16", "2~6~6~2", "8~6~2", "6~2~6~2", "2~6~6"),
+        cues=("imeisv", "imei", "imei sv"), found_by="16 digits (IMEISV), or 14 without check digit",
+    ),
     Shaped(
         name="mrz", entity_type="PASSPORT", pack="core", score=99,
         gate="[A-Z0-9<]{30}", pattern="(?<![A-Z0-9<])[A-Z0-9<]{30,90}(?![A-Z0-9<])", trim=trim_mrz,

@@ -178,12 +178,17 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="10 digits", checked_by="date",
     ),
     Number(
-        name="no_fodselsnummer", entity_type="NO_FODSELSNUMMER", pack="no", score=92, layouts=("11", "6 5", "6-5"),
+        name="no_fodselsnummer", entity_type="NO_FODSELSNUMMER", pack="no", score=92, layouts=("11", "6 5", "6-5", "9-2", "2~2~2~5"),
         form="[0-7][0-9]{10}", verify=national.no_fnr, found_by="11 digits", checked_by="two check digits, date",
     ),
     Number(
         name="is_kennitala", entity_type="IS_KENNITALA", pack="is", score=83, layouts=("6-4",), form=_DDMMYY,
         verify=national.is_kennitala, found_by="6 digits, hyphen, 4", checked_by="MOD 11, date",
+    ),
+    Number(
+        name="is_kennitala_announced", entity_type="IS_KENNITALA", pack="is", score=83, layouts=("10", "6-4", "6 4"),
+        cues=("kennitala", "kt", "kennitölu"), verify=national.is_kennitala,
+        found_by="10 digits, of organisations too", checked_by="MOD 11, date",
     ),
     Number(
         name="ee_lt_personal_code", entity_type="BALTIC_ID", pack="ee", score=88, layouts=("11",),
@@ -210,7 +215,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     Code(
         name="ie_pps", entity_type="IE_PPS", pack="ie", score=91, pictures=("9999999A", "9999999AA", "9999999 A",
         "9999999 AA"),
-        form="[0-9]{7}[A-W][A-IW]?", verify=national.ie_pps, found_by="7 digits, one or two letters",
+        form="[0-9]{7}[A-W][A-ITWX]?", verify=national.ie_pps, found_by="7 digits, one or two letters",
         checked_by="MOD 23",
     ),
 )  # fmt: skip

@@ -31,10 +31,26 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         form="[A-Z]{4}[0-9]{6}[A-Z0-9]{3}", verify=national.mx_rfc, found_by="4 letters, date, 3 characters",
         checked_by="date",
     ),
+    Code(
+        name="mx_rfc_announced", entity_type="MX_RFC", pack="mx", score=85,
+        pictures=tuple(
+            f"{letters}{gap}999999{gap}{end}"
+            for letters in ("AAAA", "AAA") for gap in ("", " ", "-")
+            for end in ("AAA", "AA9", "A9A", "A99", "9AA", "9A9", "99A", "999")
+        ) + ("AAAA999999", "AAAA-999999", "AAAA 999999"),
+        form="[A-Z]{3,4}[0-9]{6}(?:[A-Z0-9]{3})?", any_case=True, verify=national.mx_rfc,
+        cues=("rfc", "registro federal de contribuyentes"), found_by="3 or 4 letters, date, 3 characters",
+        checked_by="date",
+    ),
     Number(
         name="ar_cuit", entity_type="AR_CUIT", pack="ar", score=88, layouts=("2-8-1", "2 8 1"),
         form="(?:2[03457]|3[034])[0-9]{9}",
         verify=national.ar_cuit, found_by="`dd-dddddddd-d`", checked_by="MOD 11",
+    ),
+    Number(
+        name="ar_cuit_announced", entity_type="AR_CUIT", pack="ar", score=88, layouts=("11",),
+        form="(?:2[03457]|3[034])[0-9]{9}", cues=("cuit", "cuil", "clave única de identificación tributaria"),
+        verify=national.ar_cuit, found_by="11 digits", checked_by="MOD 11",
     ),
     Number(
         name="ar_dni", entity_type="AR_DNI", pack="ar", score=70, layouts=("2.3.3", "8", "1.3.3", "7"),
@@ -50,6 +66,11 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         name="cl_rut_digits", entity_type="CL_RUT", pack="cl", score=87, layouts=("2.3.3-1", "1.3.3-1"),
         verify=national.cl_rut,
         found_by="`dd.ddd.ddd-d`", checked_by="MOD 11",
+    ),
+    Number(
+        name="cl_rut_announced", entity_type="CL_RUT", pack="cl", score=87, layouts=("8-1", "7-1", "9", "8"),
+        cues=("rut", "run", "rol único tributario", "rol unico tributario", "cédula de identidad"),
+        verify=national.cl_rut, found_by="8 or 9 digits", checked_by="MOD 11",
     ),
     Number(
         name="in_aadhaar", entity_type="IN_AADHAAR", pack="in", score=87, layouts=("4~4~4",), form="[2-9][0-9]{11}",

@@ -196,6 +196,11 @@ EXAMPLES: dict[str, str] = {
     "au_acn": "ACN 000 750 005",
     "au_medicare": "Medicare 2123 45670 1",
     "il_id": "תעודת זהות 039337423",
+    "ar_cuit_announced": "CUIT 20055361682",
+    "cl_rut_announced": "RUT 10516143-3",
+    "mx_rfc_announced": "RFC MAB-930714-8T4",
+    "is_kennitala_announced": "kennitala 4504013150",
+    "imei_with_version": "IMEISV 35-209900-176148-23",
     # people
     "person": "ask Sarah Connor about it",
     "address_english": "221B Baker Street, London NW1 6XE",
