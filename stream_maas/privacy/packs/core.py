@@ -144,7 +144,8 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="15 digits", checked_by="Luhn",
     ),
     Number(
-        name="imei_with_version", entity_type="IMEI", pack="core", score=90, layouts=("16", "2~6~6~2", "8~6~2", "6~2~6~2", "2~6~6"),
+        name="imei_with_version", entity_type="IMEI", pack="core", score=90,
+        layouts=("16", "2~6~6~2", "8~6~2", "6~2~6~2", "2~6~6"),
         cues=("imeisv", "imei", "imei sv"), found_by="16 digits (IMEISV), or 14 without check digit",
     ),
     Shaped(

@@ -178,7 +178,8 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="10 digits", checked_by="date",
     ),
     Number(
-        name="no_fodselsnummer", entity_type="NO_FODSELSNUMMER", pack="no", score=92, layouts=("11", "6 5", "6-5", "9-2", "2~2~2~5"),
+        name="no_fodselsnummer", entity_type="NO_FODSELSNUMMER", pack="no", score=92,
+        layouts=("11", "6 5", "6-5", "9-2", "2~2~2~5"),
         form="[0-7][0-9]{10}", verify=national.no_fnr, found_by="11 digits", checked_by="two check digits, date",
     ),
     Number(

@@ -3,10 +3,21 @@ South Africa, Australia."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Final
 
 from stream_maas.privacy import checksums, national
 from stream_maas.privacy.rows import Code, Number, Recognizer
+
+_RFC_PICTURES: Final = (
+    *(
+        f"{letters}{gap}999999{gap}{''.join(end)}"
+        for letters in ("AAAA", "AAA")
+        for gap in ("", " ", "-")
+        for end in product("A9", repeat=3)
+    ),
+    *(f"AAAA{gap}999999" for gap in ("", " ", "-")),
+)
 
 ROWS: Final[tuple[Recognizer, ...]] = (
     Number(
@@ -33,11 +44,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Code(
         name="mx_rfc_announced", entity_type="MX_RFC", pack="mx", score=85,
-        pictures=tuple(
-            f"{letters}{gap}999999{gap}{end}"
-            for letters in ("AAAA", "AAA") for gap in ("", " ", "-")
-            for end in ("AAA", "AA9", "A9A", "A99", "9AA", "9A9", "99A", "999")
-        ) + ("AAAA999999", "AAAA-999999", "AAAA 999999"),
+        pictures=_RFC_PICTURES,
         form="[A-Z]{3,4}[0-9]{6}(?:[A-Z0-9]{3})?", any_case=True, verify=national.mx_rfc,
         cues=("rfc", "registro federal de contribuyentes"), found_by="3 or 4 letters, date, 3 characters",
         checked_by="date",
