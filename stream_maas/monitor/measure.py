@@ -65,7 +65,7 @@ class Measurer:
         self._fold = fold
         self._day_steps = round(DAY_US * time_scale / fold.timing.step_us)
         self._windows: dict[tuple[int, int], np.ndarray] = {}
-        self._counts: dict[tuple[Per, int], Counts] = {}
+        self._counts: dict[tuple[Per, int], tuple[list[Series], Counts]] = {}
 
     def readings(self, rule: Rule, active: Collection[Series]) -> Iterator[Reading]:
         """Breaching series and active ones, in the order of their labels."""
@@ -99,10 +99,10 @@ class Measurer:
 
     def _of_kind(self, per: Per, length_us: int) -> tuple[list[Series], Counts]:
         """The series of a kind and their window, shape (series, columns) int64. Rules of one kind share it."""
-        series, rows = self._fold.store.of_kind(per)
         if (known := self._counts.get((per, length_us))) is None:
-            known = self._counts[per, length_us] = self._window(length_us)[rows].astype(np.int64)
-        return series, known
+            series, rows = self._fold.store.of_kind(per)
+            known = self._counts[per, length_us] = series, self._window(length_us)[rows].astype(np.int64)
+        return known
 
     # Counts -------------------------------------------------------------------------------------------------------
 
@@ -110,7 +110,8 @@ class Measurer:
 
     @staticmethod
     def _bad(rule: Rule, counts: Counts) -> Counts:
-        return counts[:, BAD] + counts[:, FIRST_SLOW + rule.slow] if rule.slow >= 0 else counts[:, BAD]
+        bad: Counts = counts[:, BAD]
+        return bad if rule.slow < 0 else bad + counts[:, FIRST_SLOW + rule.slow]
 
     @classmethod
     def _good_bad(cls, rule: Rule, counts: Counts) -> tuple[Counts, Counts]:

@@ -55,7 +55,7 @@ CODES = ("", "", "", "", "model_error", "expired", "invalid_input", "redaction_e
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    """Up to three partitions over about forty seconds (at this scale: half an hour of windows), with disorder, late
+    """Up to three partitions over about half a minute (at this scale: 25 minutes of windows), with disorder, late
     events, pauses that a tick noticed, faults in spells, unreadable records and skipped requests."""
     chance = random.Random(draw(st.integers(0, 1 << 30)))
     partitions: dict[int, list[Answer | Idle | bytes]] = {}
@@ -84,10 +84,10 @@ def histories(draw: st.DrawFn) -> History:
             total_us = chance.choice((10_000, 20_000, 300_000) if now_us in ill_us else (10_000, 20_000))
             items.append(Answer(max(START_US, now_us - back_us), code, total_us, chance.choice(("a", "b")),
                                 tenant, request_offset=request, session=(session, counter)))  # fmt: skip
-        items.append(Idle(START_US + 40_000_000))
+        items.append(Idle(START_US + 32_000_000))
         partitions[number] = items
     first = START_US // STEP_US
-    ends = itertools.accumulate(chance.choice((0, 1, 6, -40)) for _ in range(40))
+    ends = itertools.accumulate(chance.choice((0, 1, 6, -40)) for _ in range(32))
     samples = [
         Tick(START_US + n * 1_000_000, {}, {(REQUESTS, 0): max(0, end)}, seen_at=first + 5 * n - 3)
         for n, end in enumerate(ends)
@@ -157,7 +157,7 @@ def unshown(history: History, partitions: list[int]) -> Fold:
         ]
         if records:
             fold.take(number, read_outcomes(records))
-        fold.be_idle(number, len(records), START_US + 40_000_000)
+        fold.be_idle(number, len(records), START_US + 32_000_000)
     return fold
 
 
@@ -193,7 +193,7 @@ def test_one_firing_for_each_incident_and_dense_sequences(history: History) -> N
         last[incident] = event.data["sequence"]
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(histories(), st.integers(0, 1 << 30))
 def test_an_acknowledgement_is_told_once(history: History, seed: int) -> None:
     """Wherever it is acknowledged: one event, and neither repetition nor escalation after it."""
