@@ -31,7 +31,7 @@ from stream_maas.worker.health import Health
 from stream_maas.worker.metrics import Metrics
 from stream_maas.worker.publisher import OutputTopics, Publisher
 from stream_maas.worker.sessions import audit_settings, models_of, open_chains, open_key_store, writer_of
-from stream_maas.worker.shell import Ready, Shell, chunk_app, run_to_exit
+from stream_maas.worker.shell import EXIT_PROBLEM, Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.swap import Serving, meter, tell_changes
 from stream_maas.worker.tracing import open_tracing
 from stream_maas.worker.transport import Chunk, ChunkApp
@@ -84,6 +84,9 @@ class Worker:
             await publisher.start()
             await self._start_app(service, publisher)
             await self._serve(publisher, web)
+        except Exception:
+            self._shell.exit_code = EXIT_PROBLEM
+            raise
         finally:
             await self._shut_down(publisher, web)
         return self._shell.exit_code

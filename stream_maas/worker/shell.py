@@ -26,7 +26,7 @@ from stream_maas.worker.transport import UNBOUNDED_BUFFER, ChunkApp, ChunkConsum
 
 log = structlog.get_logger()
 
-EXIT_OK = 0
+EXIT_OK, EXIT_PROBLEM = 0, 1
 EXIT_TEMPORARY = 75
 """EX_TEMPFAIL: stopped un-acknowledged; nothing is lost and a restart is the right answer."""
 
