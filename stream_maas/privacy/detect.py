@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
-from stream_maas.privacy import shapes
+from stream_maas.privacy import encoded, shapes
 from stream_maas.privacy.codes import CodeFinder
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import Folded, fold
@@ -60,11 +60,12 @@ class Detector:
             *(shapes.finder(row, cues) for row in structures),
             numbers.find,
             codes.find,
+            encoded.finder(lambda text, known: self.find(text, known=known)),
             *(shapes.finder(row, cues) for row in words),
         ]
         self._gate = compile_gate(
             engine,
-            [*map(shapes.gate_pattern, structures), RUN_PATTERN, codes.gate_pattern()],
+            [*map(shapes.gate_pattern, structures), RUN_PATTERN, codes.gate_pattern(), encoded.GATE_PATTERN],
             [*map(shapes.gate_pattern, words)],
         )
         cues.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from stream_maas.errors import RequestError
-from stream_maas.privacy import Redactor
+from stream_maas.errors import RequestError, TooLargeError
+from stream_maas.privacy import RedactionConfig, Redactor
 from stream_maas.privacy.canaries import CANARIES
 from stream_maas.privacy.detect import Detector
 from stream_maas.privacy.fold import fold
@@ -142,6 +144,50 @@ def test_nothing_raises(text: str) -> None:
     for span in DETECTOR.find(text):
         assert 0 <= span.start < span.end <= len(text)
         assert fold(text[span.start]).text
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"token: {encoded('write to ada@example.org')} thanks", "token: [EMAIL] thanks"),
+        (f"卡号{encoded('pay with 4111 1111 1111 1111')}完", "卡号[CARD]完"),
+        (f"https://x.example/p/{encoded('call me at 415 555 0132!')}?y=1", "https://x.example/p/[PHONE]?y=1"),
+        (f"a {encoded('b ' + encoded('see https://u:secret1@x.example') + ' c')} d", "a [URL_CREDENTIALS] d"),
+        (f"a {encoded('nothing to see in here')} b", None),
+        ("ThisIsAVeryLongIdentifierInSourceCode and Some/Path/To/SomeFileInADirectory", None),
+    ],
+)
+def test_base64_among_other_words(text: str, left: str | None) -> None:
+    assert Redactor().redact_text(text).value == (left or text)
+
+
+def test_text_encoded_again_and_again_is_searched_to_its_core() -> None:
+    text = "ada@example.org"
+    for _ in range(25):
+        text = f"x {encoded(text)} y"
+    assert Redactor().redact_text(text).value == "x [EMAIL] y"
+
+
+@pytest.mark.parametrize(
+    "bomb", ["[" * 60_000, '{"a":' * 60_000, "[" * 400 + "]" * 400, json.dumps("[" * 900 + "]" * 900)]
+)
+def test_bombs_are_refused_or_harmless(bomb: str) -> None:
+    """Nested JSON, in a text and encoded: an answer, and never a stack that runs over."""
+    for text in (bomb, encoded(bomb), json.dumps([bomb]), f"see {encoded(bomb)}!"):
+        with contextlib.suppress(TooLargeError):
+            assert Redactor().redact_text(text).value == text
+
+
+def test_a_text_of_ten_megabytes_is_refused_by_default_and_searched_if_allowed() -> None:
+    text = "a word or two, " * 700_000 + "ada@example.org"
+    with pytest.raises(TooLargeError, match="length"):
+        Redactor().redact_text(text)
+    allowing = Redactor(RedactionConfig(max_text_chars=20_000_000))
+    assert allowing.redact_text(text).value.endswith("two, [EMAIL]")
 
 
 def test_mixed_scripts_in_one_text() -> None:
