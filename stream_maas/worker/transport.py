@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,13 @@ log = structlog.get_logger()
 POLL_S = 0.2
 """Longest wait of one poll. It bounds how late a partition that was full is asked again; it adds no latency,
 because a poll returns as soon as records are there."""
+
+POLL_ROWS = 12
+"""Records that cost as much as a poll does."""
+
+POLL_GAP_S = 0.01
+"""From a poll that brought at least so many records to the next one: where records keep coming, fewer and fuller passes
+leave the processor to commits. Where they are few, nothing waits."""
 
 TAKEN_S = 0.02
 """Longest wait for an agent to take what was fetched before."""
@@ -249,6 +257,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """First offset handed out in this era, and the one after the last."""
         self._attempts = Attempts()
         self._room = asyncio.Event()
+        self._next_poll_s = 0.0
+        """Monotonic."""
         self._undelivered = False
         self._unplaced = False
         """Positions are to be asked for again before the next fetch (rule 5)."""
@@ -388,6 +398,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._unplaced = True
 
     async def _poll(self) -> None:
+        if (left_s := self._next_poll_s - time.monotonic()) > 0:
+            await asyncio.sleep(left_s)
         if any(not chunk.taken for chunks in self._unfinished.values() for chunk in chunks):
             # Whoever is served next takes all that is there by then, and each poll costs as much as a dozen records:
             # fetch again when it has been taken. Bounded, because one lane's agent must not stop another's records.
@@ -403,6 +415,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         timeout_s = POLL_S if len(open_partitions) == len(active) else POLL_S / 10
         self._undelivered = True
         records, era, generation = await self._thread.fetch(open_partitions, timeout_s)
+        if sum(map(len, records.values())) >= POLL_ROWS:
+            self._next_poll_s = time.monotonic() + POLL_GAP_S
         self._undelivered = not await self._deliver(records, era, generation)
 
     def _has_room(self, tp: TopicPartition) -> bool:
