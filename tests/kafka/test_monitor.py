@@ -64,6 +64,10 @@ async def test_killed_and_rebalanced_while_firing_it_fires_once_and_replays_with
             resolved = await alert_event(tap, "resolved", FAST)
             assert resolved["incident_id"] == fired["incident_id"]
             assert resolved["reason"] == "recovered"
+            feed.skipped = 4
+            gap = await alert_event(tap, "firing", "audit-gap")
+            assert gap["value"] % 4 == 0  # in each partition that has told of it so far
+            assert gap["evidence"]
         assert await second.stop() == 0
     finally:
         first.close()
@@ -106,6 +110,9 @@ async def test_requests_without_a_worker_are_told_and_its_return_ends_it(
                 await worker.start().ready()
                 resolved = await alert_event(tap, "resolved", "no-results")
                 assert resolved["incident_id"] == fired["incident_id"]
+                told = {json.loads(record.value)["data"]["rule"] for record in tap.records}
+                # A killed worker's session has no end; that is no gap.
+                assert told.isdisjoint({"audit-gap", "unreadable-audit"})
         assert await watching.stop() == 0
     finally:
         watching.close()

@@ -26,6 +26,8 @@ class AuditFeed:
         self._topic = topics.audit(prefix)
         self._partitions = partitions
         self._requests = dict.fromkeys(range(partitions), 0)
+        self.skipped = 0
+        """Numbers of its writer session that were given to events which are not there."""
         self._transactional = transactional
         self._options: dict[str, Any] = {"bootstrap_servers": bootstrap}
         if transactional:
@@ -50,7 +52,8 @@ class AuditFeed:
                 for _ in range(2):
                     number = self._requests[partition]
                     code = "model_error" if self.failing and number % 2 else ""
-                    answer = Answer(time.time_ns() // 1000, code, request_offset=number)
+                    place = ("feed", number + self.skipped)
+                    answer = Answer(time.time_ns() // 1000, code, request_offset=number, session=place)
                     await producer.send(self._topic, event_bytes(partition, 0, answer), partition=partition)
                     self._requests[partition] += 1
                     self.sent += 1

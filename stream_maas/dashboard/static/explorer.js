@@ -10,7 +10,7 @@ const tones = { prediction: "good", degraded: "warn" };
 export async function listDecisions(get) {
   const outcome = $("outcome").value;
   const { rows } = await get(`/api/decisions?limit=60${outcome ? `&outcome=${outcome}` : ""}`);
-  show($("decisions"), [rows, chosen.place], () => (rows.length ? rows.map(listRow) : h("div", { class: "void" }, "No decision yet.")));
+  show($("decisions"), [rows, chosen.place], () => (rows.length ? rows.map(listRow) : h("div", { class: "void" }, "No decision yet. Each request gets one: `stream-maas send`.")));
 }
 
 function listRow(row) {

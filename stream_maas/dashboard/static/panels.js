@@ -42,7 +42,7 @@ export function drawTiles(state) {
   const tiles = [
     ["Answers", rate(state.rate), "/s", `${count(requests)} in ${minutes}`],
     ["Median", ...milliseconds(view.p50), `p90 ${milliseconds(view.p90).join(" ")}`],
-    ["p99", ...milliseconds(view.p99), `max ${milliseconds(view.max).join(" ")}`],
+    ["p99", ...milliseconds(view.p99), `max ${milliseconds(view.max || null).join(" ")}`],
     ["Failed", percent(view.failed, requests), requests ? "%" : "", `${count(view.failed ?? 0)} in ${minutes}`, view.failed ? "bad" : null],
     ["Refused", percent(view.refused, requests), requests ? "%" : "", `${count(view.refused ?? 0)} in ${minutes}`],
     ["Waiting", ...(worst < 1 ? ["0", "s"] : [duration(worst), ""]), `${count(lagRecords)} requests`, worst > LATE_LAG_S ? "warn" : null],
