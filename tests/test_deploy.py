@@ -247,7 +247,7 @@ def variables(manifests: dict[str, dict[str, Any]]) -> dict[str, str]:
     """The environment of the worker's container as the manifests make it."""
     container = manifests["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]
     assert [next(iter(source)) for source in container["envFrom"]] == ["configMapRef", "secretRef"]
-    named = {entry["name"]: "stream-maas-worker-0" for entry in container["env"]}
+    named = {entry["name"]: entry.get("value", "stream-maas-worker-0") for entry in container["env"]}
     return manifests["ConfigMap"]["data"] | manifests["Secret"]["stringData"] | named
 
 
@@ -273,15 +273,17 @@ def test_worker_settings_load(variables: dict[str, str]) -> None:
     assert loaded.worker.delivery == "exactly-once"
     assert loaded.kafka.security_protocol == "SASL_SSL"
     assert loaded.topics.replication_count == 3
-    secret = [name for name in variables if re.search(r"PASSWORD|KEY$", name) and "FILE" not in name]
+    assert loaded.audit.key_encryption_key.startswith("/etc/"), "not in the volume that it protects"
+    assert loaded.audit.key_store.startswith("/var/lib/")
+    secret = [name for name in variables if re.search(r"PASSWORD|DIGEST_KEY$", name)]
     assert len(secret) == 2
 
 
 def test_instance_is_the_pod_name(manifests: dict[str, dict[str, Any]]) -> None:
     container = manifests["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]
-    assert container["env"] == [
-        {"name": "STREAM_MAAS_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
-    ]
+    assert container["env"][0] == {
+        "name": "STREAM_MAAS_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}
+    }  # fmt: skip
 
 
 def test_pods_are_hardened(manifests: dict[str, dict[str, Any]]) -> None:
@@ -299,7 +301,8 @@ def test_pods_are_hardened(manifests: dict[str, dict[str, Any]]) -> None:
             }
             assert "memory" in container["resources"]["limits"]
             mounted = {mount["name"] for mount in container["volumeMounts"]}
-            assert mounted == {volume["name"] for volume in pod["volumes"]}
+            claims = [claim["metadata"] for claim in manifests[kind]["spec"].get("volumeClaimTemplates", [])]
+            assert mounted == {volume["name"] for volume in (*pod["volumes"], *claims)}
     assert manifests["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
