@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
     ("worker", "client", "replay", "dashboard"),
-    ("kafka", "brokers", "keystore"),
+    ("kafka", "brokers", "keystore", "ner"),
     ("settings",),
     ("pipeline", "rerun"),
     ("plan",),

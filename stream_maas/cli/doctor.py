@@ -116,11 +116,15 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _redactor(settings: Settings) -> Iterator[Finding]:
+    from stream_maas import ner
     from stream_maas.privacy import Redactor
 
     try:
         redactor = Redactor(settings.privacy)
         redactor.self_test()
+        if (model := ner.model_for(settings.privacy)) is not None:
+            model.close()
+            yield Finding("redactor", "ok", f"the model of names loads: {settings.privacy.ner_model}")
     except StreamMaasError as error:
         yield Finding("redactor", "problem", str(error))
     else:

@@ -90,10 +90,13 @@ def redact(
 
 
 def _redactor(policy: Path | None, config: str | None) -> Redactor:
+    from stream_maas import ner
     from stream_maas.privacy import Redactor
 
     settings = load_settings(config, {}).privacy
-    return Redactor(replace(settings, policy=str(policy)) if policy is not None else settings)
+    if policy is not None:
+        settings = replace(settings, policy=str(policy))
+    return Redactor(settings, model=ner.model_for(settings))
 
 
 def _json_lines(content: bytes) -> list[bytes] | None:

@@ -6,11 +6,13 @@ from stream_maas.privacy.explain import Entity
 from stream_maas.privacy.keys import DerivedKeys, PseudonymKey, PseudonymKeys
 from stream_maas.privacy.policy import DEFAULT_POLICY, Policy
 from stream_maas.privacy.redactor import Redactor
+from stream_maas.privacy.treatment import NameModel
 
 __all__ = [
     "DEFAULT_POLICY",
     "DerivedKeys",
     "Entity",
+    "NameModel",
     "Policy",
     "PseudonymKey",
     "PseudonymKeys",

@@ -23,6 +23,11 @@ class RedactionConfig:
     )
     max_text_chars: int = field(default=1_000_000, metadata={"help": "length of one string"})
     policy: str = field(default="", metadata={"help": "policy file (YAML); empty replaces every find by its type"})
+    ner_model: str = field(
+        default="",
+        metadata={"help": "spaCy package or folder that policies may ask for names (extra `ner`), in its own process"},
+    )
+    ner_timeout_ms: int = field(default=1000, metadata={"help": "longest wait for the model on one text"})
     pseudonym_key: str = field(
         default="",
         repr=False,

@@ -40,7 +40,10 @@ class _Position(NamedTuple):
 class State:
     """Where a walk is, as far as the policy cares."""
 
-    __slots__ = ("_actions", "_automaton", "_next", "_positions", "leads_on", "shadow_type", "treat_as", "treated_by")
+    __slots__ = (
+        "_actions", "_automaton", "_next", "_positions", "asks_model", "leads_on", "shadow_type", "treat_as",
+        "treated_by",
+    )  # fmt: skip
 
     def __init__(self, automaton: _Automaton, positions: frozenset[_Position]) -> None:
         self._automaton = automaton
@@ -54,6 +57,8 @@ class State:
         self.shadow_type: str | None = None
         """The same by a rule on trial."""
         self.treated_by = ""
+        self.asks_model = any(rule.asks_model for rule in automaton.rules_at(positions))
+        """Whether a model looks for names here as well."""
         for rule in automaton.rules_at(positions):
             if rule.treat_as is None:
                 continue
@@ -123,7 +128,7 @@ class _Automaton:
         on_trial = False
         decided = Action(self._scope.default, DEFAULT_RULE)
         for rule in self.rules_at(positions):
-            if rule.types is not None and entity_type not in rule.types:
+            if rule.asks_model or (rule.types is not None and entity_type not in rule.types):
                 continue
             if rule.shadow:
                 on_trial = True
@@ -177,7 +182,7 @@ def strict_plan(policy: Policy) -> Plan:
 
 
 def _plan(scope: Scope, packs: frozenset[str], shadow_packs: frozenset[str], *, is_trial: bool) -> Plan:
-    forces = any(rule.treat_as is not None for rule in scope.rules)
+    forces = any(rule.treat_as is not None or rule.asks_model for rule in scope.rules)
     automaton = _Automaton(scope, is_trial=is_trial)
     return Plan(
         automaton.start(),

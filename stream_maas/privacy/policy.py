@@ -43,6 +43,8 @@ class Rule(Struct, frozen=True):
     treat_as: str | None = None
     """Entity type that every value at the paths is, whatever it looks like."""
     shadow: bool = False
+    asks_model: bool = False
+    """At the paths a model looks for names as well; the rule decides nothing."""
 
 
 class Scope(Struct, frozen=True):
@@ -71,6 +73,11 @@ class Policy(Struct, frozen=True):
         scopes = (self.common, *self.tenants.values())
         operators = [operator for scope in scopes for operator in (scope.default, *(r.operator for r in scope.rules))]
         return self.mode == "enforce" and any(operator.name == "pseudonym" for operator in operators)
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a model of names may be asked."""
+        return any(rule.asks_model for scope in (self.common, *self.tenants.values()) for rule in scope.rules)
 
     @staticmethod
     def load(path: str | Path) -> Policy:
@@ -205,7 +212,9 @@ class _Reading:
         if not isinstance(document, dict):
             self.wrong(place, "expected a mapping")
             return Rule(place, Replace())
-        self._members(f"{place}.", document, ("for", "at", "treat_as", "do", "shadow"))
+        if "ner" in document:
+            return self._model_rule(place, document)
+        self._members(f"{place}.", document, ("for", "at", "treat_as", "do", "shadow", "ner"))
         treat_as, shadow = document.get("treat_as"), document.get("shadow", False)
         types = self._types_of(f"{place}.for", document["for"]) if "for" in document else None
         if treat_as is not None:
@@ -225,6 +234,13 @@ class _Reading:
             self.wrong(f"{place}.do", "is missing")
         paths = self._paths(f"{place}.at", document["at"]) if "at" in document else ()
         return Rule(place, operator, types, paths, treat_as if isinstance(treat_as, str) else None, shadow is True)
+
+    def _model_rule(self, place: str, document: Mapping[str, Any]) -> Rule:
+        self._members(f"{place}.", document, ("at", "ner"))
+        if document["ner"] is not True:
+            self.wrong(f"{place}.ner", "expected true")
+        paths = self._paths(f"{place}.at", document["at"]) if "at" in document else ()
+        return Rule(place, Replace(), paths=paths, asks_model=True)
 
     def _types_of(self, place: str, value: Any) -> frozenset[str] | None:
         names = [value] if isinstance(value, str) else value

@@ -17,7 +17,7 @@ from stream_maas.privacy.keys import DerivedKeys, PseudonymKey, PseudonymKeys
 from stream_maas.privacy.payload import is_clear, walk_key, walk_request
 from stream_maas.privacy.plan import Plan, compile_plan, strict_plan
 from stream_maas.privacy.policy import DEFAULT_POLICY, Policy
-from stream_maas.privacy.treatment import SUBJECT, Engine, Treatment
+from stream_maas.privacy.treatment import SUBJECT, Engine, NameModel, Treatment
 from stream_maas.privacy.walk import LimitError, Walk
 from stream_maas.records import Redacted, RedactionReport, Request
 
@@ -52,15 +52,21 @@ class Redactor:
     """The report of a record that reached a limit."""
 
     def __init__(
-        self, config: RedactionConfig = _DEFAULTS, policy: Policy | None = None, keys: PseudonymKeys | None = None
+        self,
+        config: RedactionConfig = _DEFAULTS,
+        policy: Policy | None = None,
+        keys: PseudonymKeys | None = None,
+        model: NameModel | None = None,
     ) -> None:
-        """`policy` and `keys` replace what `config` says about them.
+        """`policy` and `keys` replace what `config` says about them. `model` is asked where the policy says so; without
+        it, a record that the policy wants it for is rejected.
 
         Raises SettingsError if the engine is not installed, the policy is wrong, or it asks for pseudonyms and there
         is no key.
         """
         self._config = config
         policy = policy if policy is not None else Policy.load(config.policy) if config.policy else DEFAULT_POLICY
+        self._model = model
         self._keys = keys if keys is not None else _configured_keys(config)
         if self._keys is None and policy.needs_key:
             raise SettingsError("privacy.pseudonym_key: the policy makes pseudonyms, so a key is needed")
@@ -159,7 +165,9 @@ class Redactor:
                 raise RedactionError("no key for pseudonyms")
             return self._keys.current(tenant or "", plan.purpose if plan.purpose is not None else purpose or "")
 
-        return Walk(Treatment(plan, engine, key), self._config)
+        treatment = Treatment(plan, engine, key)
+        treatment.model = self._model
+        return Walk(treatment, self._config)
 
     def _redacted(self, value: T, treatment: Treatment, key: bytes | None = None) -> Redacted[T]:
         return Redacted(value, treatment.counts, key, treatment.report(self.ruleset, self.engine))

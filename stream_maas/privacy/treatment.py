@@ -13,14 +13,15 @@ Rules of this file:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from stream_maas.privacy.chunks import CHUNK_CHARS, find_in_chunks
 from stream_maas.privacy.detect import Detector, learn
 from stream_maas.privacy.fold import fold
+from stream_maas.privacy.forced import is_nothing
 from stream_maas.privacy.keys import PseudonymKey
 from stream_maas.privacy.operators import Writing
 from stream_maas.privacy.plan import Plan, State
@@ -34,6 +35,11 @@ KNOWN_VALUE: Final = "known_value"
 """Recognizer of values that were found elsewhere in the record."""
 FIELD_NAME: Final = "field_name"
 """Recognizer of values that the name of their field gives away."""
+MODEL: Final = "ner_model"
+"""Recognizer of what a model of names found."""
+_MODEL_SCORE: Final = 50
+_MOST_TEXTS_FOR_MODEL: Final = 64
+"""Texts of one record that a model is asked about; with the time that each may take this bounds a record's."""
 PATH_RULE: Final = "path_rule"
 """Recognizer of values that the policy says are personal."""
 NUMBER: Final = "json_number"
@@ -57,6 +63,15 @@ class Engine(Struct, frozen=True):
     """Recognizer of telephone numbers in national form -> country calling code."""
     shadow: Detector | None = None
     """Finds only what is on trial."""
+
+
+class NameModel(Protocol):
+    """A model that reads names and addresses. The caller brings it: this room starts nothing and waits for nobody."""
+
+    def find(self, text: str) -> Sequence[tuple[int, int, str]]:
+        """(start, end, entity type) of each find, in code points. Raises whatever it likes, within a bounded time, when
+        it cannot say: then the record is rejected."""
+        ...
 
 
 class Find(Struct, frozen=True):
@@ -83,6 +98,8 @@ class Treatment:
         "kept",
         "known",
         "listener",
+        "model",
+        "model_texts",
         "nowhere",
         "operators",
         "place",
@@ -115,6 +132,8 @@ class Treatment:
         self.unsettled = False
         self.is_settled = False
         """The last pass left nothing that its operators may be asked about again: only what it learned is new."""
+        self.model: NameModel | None = None
+        self.model_texts = 0
         self.listener: Callable[[Find], None] | None = None
         """Told of every find, for `explain`."""
 
@@ -163,6 +182,29 @@ class Treatment:
                 self._on_trial(span.entity_type)
         return result
 
+    def again(self, text: str) -> str:
+        """`text` changed, and a model is asked about it in the next pass: what it is shown holds nothing that is known
+        to be personal."""
+        self.unsettled = True
+        return text
+
+    def by_model(self, text: str) -> str:
+        """`text`, in which recognizers find nothing, with what the model finds in it treated. It is asked until it
+        finds nothing any more, so that a second redaction changes nothing."""
+        if is_nothing(text):
+            return text
+        self.model_texts += 1
+        if self.model is None or self.model_texts > _MOST_TEXTS_FOR_MODEL:
+            raise RuntimeError("no model of names, or too much for it")
+        taken = [match.span() for match in TOKEN.finditer(text)]
+        spans = [
+            Span(start, end, entity_type, MODEL, _MODEL_SCORE)
+            for start, end, entity_type in self.model.find(text)
+            if not any(start < last and first < end for first, last in taken)
+        ]
+        self.unsettled = self.unsettled or bool(spans)
+        return self._written(text, resolve(spans), None) if spans else text
+
     def whole(self, text: str, entity_type: str, recognizer: str) -> str:
         """All of `text` is one value of this type."""
         self._remember(text, entity_type)
@@ -206,7 +248,7 @@ class Treatment:
             written = operator.write(entity_type, value, self.writing, calling_codes.get(recognizer, ""))
             if not operator.settled:
                 self.unsettled = True
-            if recognizer in announced or hint == entity_type:
+            if recognizer in announced or recognizer == MODEL or hint == entity_type:
                 self._remember(value, entity_type)
             if written != value or operator.name == "keep":
                 self._count(entity_type, operator.name, shadow=action.shadow, kept=written == value)

@@ -102,7 +102,10 @@ class Walk:
             self.nesting -= 2
             if redacted is not inner.text:
                 return inner.again(redacted)
-        return treatment.text(text, hint)
+        treated = treatment.text(text, hint)
+        if state.asks_model:
+            return treatment.by_model(treated) if treated is text else treatment.again(treated)
+        return treated
 
     def value(self, value: Any, hint: str | None = None, depth: int = 0) -> Any:
         """Any JSON value. `hint`: the entity type that the name of the field it stands in announces."""

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from aiokafka import TopicPartition
 
-from stream_maas import __version__, kafka, pipeline, topics, wire
+from stream_maas import __version__, kafka, ner, pipeline, topics, wire
 from stream_maas.errors import ServiceError
 from stream_maas.inference import Catalog
 from stream_maas.keystore import digest_key
@@ -101,7 +101,7 @@ class Worker:
     def _load(self) -> pipeline.Service:
         """Models and redactor; blocking, so it runs in a thread while the probes already answer."""
         settings = self._settings
-        redactor = Redactor(settings.privacy)
+        redactor = Redactor(settings.privacy, model=ner.model_for(settings.privacy))
         redactor.self_test()
         logs.configure(
             log_format=settings.worker.log_format,

@@ -157,9 +157,7 @@ class Follower:
     async def _set_up_logs(self) -> None:
         redactor = await asyncio.get_running_loop().run_in_executor(None, Redactor, self._settings.privacy)
         worker = self._settings.worker
-        logs.configure(
-            log_format=worker.log_format, level=worker.log_level, redact=lambda text: redactor.redact_text(text).value
-        )
+        logs.configure(log_format=worker.log_format, level=worker.log_level, redact=redactor.redact_line)
 
     async def _follow(self, web: ProbeServer | None) -> None:
         app = chunk_app(
