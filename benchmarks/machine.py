@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,9 +20,20 @@ def describe() -> dict[str, str | int]:
         "cores": os.cpu_count() or 0,
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.release()}",
+        "tree": _tree(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("aiokafka", "faust-streaming", "onnxruntime", "msgspec", "orjson")},
     }
+
+
+def _tree() -> str:
+    """Which state of the project was measured: its version, and its commit where git knows."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return version("stream-maas")
+    return f"{version('stream-maas')} at {found}"
 
 
 def _cpu_model() -> str:

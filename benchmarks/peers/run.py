@@ -1,7 +1,8 @@
 """`python -m benchmarks.peers`: every contender through every trial on one broker, and the table of docs/benchmarks.md.
 
 Exit code 0, with `--check` 1 when a bar is missed, 2 when it could not be measured. With `--into FILE` figures are
-kept, so that a run may be done in portions (`--trial`, `--only`); the newest figures of each count.
+kept, so that a run may be done in portions (`--trial`, `--only`); the newest figures of each count, or with `--add` all
+of them, as if they were rounds of one run.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ class Benchmark:
         self._requests = workload.requests(ROWS + trials.WARM_UP_ROWS)
         self._serial = 0
 
-    async def run(self, peers: list[Peer], names: list[str], rounds: int) -> None:
+    async def run(self, peers: list[Peer], names: list[str], rounds: int, *, add: bool) -> None:
         """Fills `figures`: contender -> trial -> list of figures."""
         for peer in peers:
             for name in set(names) & set(peer.trials):
-                self.figures.setdefault(peer.contender.name, {})[name] = []
+                kept = self.figures.setdefault(peer.contender.name, {})
+                kept[name] = kept.get(name, []) if add else []
         for name in names:
             for _ in range(rounds if name in ("throughput", "latency") else 1):
                 for peer in [peer for peer in peers if name in peer.trials]:
@@ -92,6 +94,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=names, help="contender; may be repeated")
     parser.add_argument("--trial", action="append", choices=TRIALS, help="may be repeated; default: all")
     parser.add_argument("--into", type=Path, help="JSON file that figures are added to")
+    parser.add_argument("--add", action="store_true", help="keep the figures that --into holds already")
     parser.add_argument("--markdown", action="store_true", help="print the table as it stands in docs/benchmarks.md")
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar is missed")
     options = parser.parse_args()
@@ -104,7 +107,7 @@ def main() -> None:
             python_of(environment, console.print)
         with _broker(options.bootstrap, console) as bootstrap:
             benchmark = Benchmark(bootstrap, options.partitions, console, figures.get("figures", {}))
-            asyncio.run(benchmark.run(peers, options.trial or list(TRIALS), options.rounds))
+            asyncio.run(benchmark.run(peers, options.trial or list(TRIALS), options.rounds, add=options.add))
     except (BrokerError, KafkaError, servers.ServerError, TimeoutError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         sys.exit(2)
