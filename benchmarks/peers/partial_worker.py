@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from stream_maas import pipeline, settings
+from stream_maas.errors import ExpiredError
 from stream_maas.privacy import Redactor
 from stream_maas.records import Answered, Redacted, Request
 from stream_maas.worker import app as worker_app
@@ -27,12 +28,17 @@ class BlindRedactor(Redactor):
         """Would not pass."""
 
 
-def finish_unaudited(plan: pipeline.Plan, *, clock: pipeline.Clock, service: pipeline.Service) -> Answered:
-    """`pipeline.finish` without decisions, their digests and events."""
+def finish_unaudited(
+    plan: pipeline.Plan, *, clock: pipeline.Clock, service: pipeline.Service, attempt: int = 1
+) -> Answered:
+    """`pipeline.finish` without decisions, their digests and events: `attempt` would stand in those."""
     moment = plan.moment
     elapsed_us = (clock() - moment.started_ns) // 1000
+    written_us = moment.now_us + elapsed_us
     for item in plan.items:
         waited_us = max(0, moment.now_us - item.record.timestamp * 1000)
+        if item.deadline_us is not None and item.error is None and written_us > item.deadline_us:
+            item.error = ExpiredError(pipeline._LATE)
         item.timings = pipeline.Timings(waited_us, item.redact_us, item.infer_us, waited_us + elapsed_us)
     results = [result for item in plan.items if (result := pipeline._result(item, service)) is not None]
     codes, models, redactions = pipeline._tally(plan.items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from inspect import signature
 
 import orjson
 
@@ -45,6 +46,11 @@ def test_without_audit_the_answers_are_the_same() -> None:
     assert (len(whole.audits), len(partial.audits), len(partial.dead_letters)) == (len(values), 0, 0)
     assert [timeless(row.value) for row in partial.results] == [timeless(row.value) for row in whole.results]
     assert partial.codes == whole.codes == {"prediction": 40, "undecodable": 1, "invalid_input": 1}
+
+
+def test_it_takes_what_the_whole_one_takes() -> None:
+    """The worker calls it in the place of the other."""
+    assert list(signature(finish_unaudited).parameters) == list(signature(pipeline.finish).parameters)
 
 
 def timeless(value: bytes) -> dict[str, object]:
