@@ -2,7 +2,8 @@
 # Access rights on the cluster, as little as each role needs. Roles:
 #
 #   worker    reads requests, is a member of its consumer group, writes results, audit events and dead letters in
-#             transactions. It cannot read back what it wrote, and it cannot change a topic.
+#             transactions. It cannot read back what it wrote, and it cannot change a topic. Groups GROUP-spool-...
+#             hold the cursors of the spool (audit.spool_lanes).
 #   client    writes requests and reads results. No group: the SDK assigns partitions itself.
 #   dashboard reads the audit trail, alerts and the monitor's state, and writes commands to the monitor. It sees how far
 #             requests are behind and cannot read them.
@@ -13,7 +14,12 @@
 #   auditor   reads the audit trail, and the alerts with what is needed to recompute them. It writes to the audit trail
 #             as well, because exports and replays are recorded there; it signs what it writes, as workers do.
 #   pruner    deletes the front of the audit trail (`audit prune`), which it announces there first. Nobody else may.
-#   operator  creates and checks topics, watches lag, reads dead letters and alerts. Cannot read requests or results.
+#   operator  creates and checks topics, watches lag, reads dead letters and alerts. Cannot read requests or results, and
+#             cannot change topics of the audit trail: that is for a super user, whose acts the proofs are for.
+#
+# What nobody may is denied by name as well, because a denial beats every later grant, a wildcard included: Delete, Alter
+# (new partitions) and AlterConfigs on topics that are kept for ever (Delete on the audit topic is the pruner's), and
+# Write there for all roles that do not write. `stream-maas topics check` finds grants that contradict this.
 #
 # usage: acls.sh [--print] [--bootstrap HOST:PORT] [--command-config FILE] [--prefix NAME] [--group NAME]
 #                [--worker P] [--client P] [--dashboard P] [--monitor P] [--sealer P] [--witness P] [--auditor P] [--operator P]
@@ -51,8 +57,18 @@ allow() {
   local principal=$1 operations=() operation
   for operation in ${2//,/ }; do operations+=(--operation "$operation"); done
   shift 2
-  local command=("${KAFKA_ACLS:-kafka-acls.sh}" "${connection[@]}" --add --allow-principal "$principal" "${operations[@]}" "$@")
+  local command=("${KAFKA_ACLS:-kafka-acls.sh}" "${connection[@]}" --add "${adding:---allow-principal}" "$principal" "${operations[@]}" "$@")
   if $print; then printf '%q ' "${command[@]}"; echo; else "${command[@]}"; fi
+}
+
+# deny_all_but "PRINCIPAL..." OPERATIONS(comma separated) RESOURCE...: a principal that has several roles keeps what one of
+# them needs.
+deny_all_but() {
+  local may=" $1 " principal
+  shift
+  for principal in $(printf '%s\n' "$worker" "$client" "$dashboard" "$monitor" "$sealer" "$witness" "$auditor" "$pruner" "$operator" | sort -u); do
+    [[ $may == *" $principal "* ]] || adding=--deny-principal allow "$principal" "$@"
+  done
 }
 
 # Describe comes with Read and with Write. IdempotentWrite comes with Write on any topic since Kafka 3.0 (KIP-679).
@@ -63,6 +79,7 @@ allow "$worker" Read,DescribeConfigs --topic "$prefix.requests"
 allow "$worker" Read,DescribeConfigs --topic "$prefix.requests." --resource-pattern-type prefixed
 allow "$worker" Write,DescribeConfigs --topic "$prefix.results" --topic "$prefix.audit" --topic "$prefix.audit.boxes" --topic "$prefix.dead-letters"
 allow "$worker" Read --group "$group"
+allow "$worker" Read --group "$group-spool-" --resource-pattern-type prefixed
 allow "$worker" Write --transactional-id "$group-" --resource-pattern-type prefixed
 
 # --- client
@@ -110,9 +127,21 @@ allow "$pruner" Read,Write,Delete --topic "$prefix.audit"
 allow "$pruner" Read --topic "$prefix.audit.checkpoints" --topic "$prefix.audit.cosignatures"
 
 # --- operator
-for topic in requests results audit audit.boxes audit.checkpoints audit.cosignatures dead-letters alerts alert-commands monitor.state monitor.journal; do
+for topic in requests results audit.boxes dead-letters alerts alert-commands monitor.state; do
   allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.$topic"
+done
+for topic in audit audit.checkpoints audit.cosignatures monitor.journal; do
+  allow "$operator" Create,Describe,DescribeConfigs --topic "$prefix.$topic"
 done
 allow "$operator" Create,Describe,DescribeConfigs,AlterConfigs --topic "$prefix.requests." --resource-pattern-type prefixed
 allow "$operator" Read --topic "$prefix.dead-letters" --topic "$prefix.alerts"
 allow "$operator" Describe --group "$group"
+allow "$operator" Describe --cluster
+
+# --- what nobody may
+append_only=(--topic "$prefix.audit" --topic "$prefix.audit.checkpoints" --topic "$prefix.audit.cosignatures" --topic "$prefix.monitor.journal")
+deny_all_but "$pruner" Delete "${append_only[@]}"
+deny_all_but "" Alter,AlterConfigs "${append_only[@]}"
+deny_all_but "$worker $auditor $pruner" Write --topic "$prefix.audit"
+deny_all_but "$sealer" Write --topic "$prefix.audit.checkpoints"
+deny_all_but "$witness" Write --topic "$prefix.audit.cosignatures"

@@ -33,6 +33,7 @@ _HEADER_TEXTS = {
     headers.TRACEPARENT: "W3C trace context of the request, passed on.",
     headers.AUDIT_ID: "Id of the audit event about the request.",
     headers.AUDIT_LEAF: "Leaf hash (RFC 6962) of that event, hex: with the id, a receipt for it.",
+    headers.AUDIT_DEFERRED: "Session and counter of that event if it waits in a spool because the topic was away.",
     headers.CODE: "Rejection code.",
     headers.X_REQUEST_ID: "Id of the request where neither body nor ce_id has one.",
     headers.REDACTED_BY: "Policy under which the client redacted the request; the worker still looks.",
@@ -51,6 +52,7 @@ _ANSWER_HEADERS = (
     headers.AUDIT_ID,
     headers.AUDIT_LEAF,
     headers.TRACEPARENT,
+    headers.AUDIT_DEFERRED,
 )
 _DEAD_LETTER_HEADERS = (
     *_CLOUDEVENT,
@@ -71,8 +73,8 @@ _REQUEST_HEADERS = (
 # Schema stem -> title, ce_type (None: structured mode or not fixed), header names, those that are always there.
 _MESSAGES: dict[str, tuple[str, str | None, Sequence[str], Sequence[str]]] = {
     "request": ("Inference request", None, _REQUEST_HEADERS, ()),
-    "result": ("Prediction", headers.PREDICTION_TYPE, _ANSWER_HEADERS, _ANSWER_HEADERS[:-1]),
-    "rejection": ("Rejection", headers.REJECTION_TYPE, _ANSWER_HEADERS, _ANSWER_HEADERS[:-1]),
+    "result": ("Prediction", headers.PREDICTION_TYPE, _ANSWER_HEADERS, _ANSWER_HEADERS[:-2]),
+    "rejection": ("Rejection", headers.REJECTION_TYPE, _ANSWER_HEADERS, _ANSWER_HEADERS[:-2]),
     "audit-event": ("Audit event", None, (headers.CONTENT_TYPE,), (headers.CONTENT_TYPE,)),
     "audit-service-event": ("Audit event about the service", None, (headers.CONTENT_TYPE,), (headers.CONTENT_TYPE,)),
     "dead-letter": ("Dead letter", headers.DEAD_LETTER_TYPE, _DEAD_LETTER_HEADERS, _DEAD_LETTER_HEADERS),

@@ -176,6 +176,12 @@ class KeyStoreError(ServiceError):
     code = "key_store"
 
 
+class SpoolError(ServiceError):
+    """The spool of audit events cannot be read or written, or has no room: what needs it must not be answered."""
+
+    code = "spool"
+
+
 class LedgerError(ServiceError):
     """A tree, proof, note or key is not what it must be, or would contradict what was signed before."""
 

@@ -353,5 +353,7 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"worker.{name}: must be at least 1")
     if worker.digest_key and len(worker.digest_key) < 32:
         raise SettingsError("worker.digest_key: must have at least 32 characters")
+    if settings.audit.outage_ms < 100:
+        raise SettingsError("audit.outage_ms: must be at least 100")
     if settings.topics.partitions < 1 or settings.topics.replication_count < 1:
         raise SettingsError("topics.partitions and topics.replication_count: must be at least 1")

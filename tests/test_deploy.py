@@ -393,7 +393,7 @@ def test_acl_script_follows_the_topic_table(role: str) -> None:
     """Who may read and write a topic is said once, in the topic table."""
     allowed: dict[str, set[str]] = {"Read": set(), "Write": set()}
     for line in acls("--print", "--prefix", "acme").stdout.splitlines():
-        if f"User:stream-maas-{role} " in line:
+        if f"--allow-principal User:stream-maas-{role} " in line:
             for operation in {"Read", "Write"} & set(re.findall(r"--operation (\w+)", line)):
                 allowed[operation] |= set(re.findall(r"--topic (\S+)", line))
     table = topics.table("acme")
@@ -418,12 +418,40 @@ def test_acl_script_gives_little() -> None:
     lines = acls("--print").stdout.splitlines()
     assert lines
     for line in lines:
-        assert line.startswith("kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --add --allow-principal User:")
+        assert line.startswith("kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --add --")
+        if "--deny-principal" in line:
+            continue
+        assert "--add --allow-principal User:" in line
         more = "All|Alter|ClusterAction" if "User:stream-maas-pruner " in line else "All|Delete|Alter|ClusterAction"
         assert not re.search(rf"--operation ({more})\b", line)
         assert "*" not in line
         names = re.findall(r"--(?:topic|group|transactional-id) (\S+)", line)
         assert all(name.endswith((".", "-")) for name in names) is ("--resource-pattern-type prefixed" in line)
+
+
+def test_acl_script_denies_what_nobody_may() -> None:
+    """A denial beats every grant: for each operation and topic all roles are named but those that need it."""
+    denied: dict[tuple[str, str], set[str]] = {}
+    for line in acls("--print", "--prefix", "acme").stdout.splitlines():
+        if (found := re.search(r"--deny-principal User:stream-maas-(\w+) ", line)) is not None:
+            for operation in re.findall(r"--operation (\w+)", line):
+                for topic in re.findall(r"--topic (\S+)", line):
+                    denied.setdefault((operation, topic), set()).add(found[1])
+    roles = {role for spec in topics.table("acme") for role in (*spec.written_by, *spec.read_by)}
+    for spec in topics.table("acme"):
+        if not spec.append_only:
+            assert not any(topic == spec.name for _, topic in denied)
+            continue
+        pruners = {"pruner"} if spec.name == "acme.audit" else set()
+        assert roles - denied["Delete", spec.name] <= {"pruner"} >= pruners
+        assert denied["Alter", spec.name] == denied["AlterConfigs", spec.name] == roles
+        if spec.name != "acme.monitor.journal":
+            assert denied["Write", spec.name] == roles - set(spec.written_by)
+
+
+def test_acl_script_denies_nothing_that_a_second_role_of_a_principal_needs() -> None:
+    lines = acls("--print", "--pruner", "User:one", "--operator", "User:one").stdout.splitlines()
+    assert not [line for line in lines if "--deny-principal User:one " in line and "Delete" in line]
 
 
 def test_acl_script_runs_the_tool_it_is_given(tmp_path: Path) -> None:

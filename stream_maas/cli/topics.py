@@ -79,7 +79,7 @@ def check(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the topics of the cluster with what they must be; ends with 1 when one differs."""
+    """Compare topics and access rights of the cluster with what they must be; ends with 1 when one differs."""
     settings = kafka_settings(bootstrap, prefix, config, {"topics.lanes": lanes})
     exit_with(run_async(_check(settings, Output(as_json=as_json), quiet=False)))
 
@@ -96,12 +96,16 @@ async def _check(settings: Settings, output: Output, *, quiet: bool, asked: bool
             f"topic {name} has {there.partitions} partitions, {settings.topics.partitions} were asked for; next: add "
             "partitions to all topics of the prefix with kafka-topics.sh, or choose another --prefix"
         )
+    wrong, acls = ([], "") if quiet else await kafka.check_acls(settings.kafka, settings.topics)
+    problems += wrong
     for problem in problems:
         if output.as_json:
             output.emit({"status": "problem", "problem": problem})
         output.print(f"problem: {problem}", style="yellow")
     if not problems and not quiet:
         if output.as_json:
-            output.emit({"status": "ok"})
-        output.print(f"ok: all topics of {settings.topics.prefix} are as they must be", style="green")
+            output.emit({"status": "ok", "acls": acls})
+        output.print(
+            f"ok: all topics of {settings.topics.prefix} are as they must be (access rights: {acls})", style="green"
+        )
     return EXIT_PROBLEM if problems else EXIT_OK

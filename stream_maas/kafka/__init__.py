@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stream_maas.kafka.acls import check_acls
 from stream_maas.kafka.admin import check_topics, create_topics, describe_topics
 from stream_maas.kafka.arguments import TokenFile, connection
 from stream_maas.kafka.capabilities import Capabilities, probe
@@ -11,6 +12,7 @@ __all__ = [
     "Capabilities",
     "Cluster",
     "TokenFile",
+    "check_acls",
     "check_topics",
     "connection",
     "create_topics",

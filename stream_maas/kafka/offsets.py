@@ -19,7 +19,15 @@ _GROUP = 0
 async def committed_offsets(
     config: KafkaConfig, group: str, partitions: Sequence[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    """Next offset to read of each partition that the group has committed one for.
+    """Next offset to read of each partition that the group has committed one for; see `committed_positions`."""
+    found = await committed_positions(config, group, partitions)
+    return {tp: offset for tp, (offset, _) in found.items()}
+
+
+async def committed_positions(
+    config: KafkaConfig, group: str, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, tuple[int, str]]:
+    """(next offset to read, what was noted with it) of each partition that the group has committed one for.
 
     Needs the right to describe the group and the topics. Raises `BrokerError`, also while the group's coordinator
     moves; ask again then.
@@ -34,10 +42,10 @@ async def committed_offsets(
     _refuse(group, getattr(answer, "error_code", 0))
     found = {}
     for topic, rows in answer.topics:
-        for number, offset, _metadata, code in rows:
+        for number, offset, metadata, code in rows:
             _refuse(group, code)
             if offset >= 0:
-                found[TopicPartition(topic, number)] = offset
+                found[TopicPartition(topic, number)] = (offset, metadata or "")
     return found
 
 

@@ -57,6 +57,8 @@ class ChainCheck:
         self._topic, self._partition, self._report, self._joins = topic, partition, report, joins
         self._trusted = {key.vkey: key for key in trusted}
         self._chains: dict[str, _Chain] = {}
+        self._deferred: dict[tuple[str, int], tuple[int, int]] = {}
+        """(session, counter of the first event) -> (how many waited in a spool, index of the event that says so)."""
         self.gaps = 0
         self.duplicates = 0
 
@@ -67,6 +69,8 @@ class ChainCheck:
         if session is None:
             self._report("heartbeat", index, "an event of no writer session")
             return
+        if (told := link.data.deferred) is not None:
+            self._deferred[told.session, told.first] = (told.events, index)
         chain = self._chains.get(session.id)
         if chain is None:
             chain = self._chains[session.id] = self._begin(index, link, session.counter, session.prev)
@@ -143,10 +147,29 @@ class ChainCheck:
         chain.ended = chain.ended or link.type == SESSION_END
 
     def finish(self) -> None:
-        """Report what only the end of the log shows: sessions in which nothing was signed."""
+        """Report what only the end of the log shows: sessions in which nothing was signed, deferred events that are
+        announced and not there."""
         for chain in self._chains.values():
             if not chain.signed and not self._joins:
                 self._report("heartbeat", chain.index, "a session in which its writer signed nothing")
+
+        for (name, first), (events, index) in self._deferred.items():
+            missing = first + events - max(first, self.events_of(name))
+            if missing > 0 and not self._joins:
+                self._report("chain", index, f"{missing} of the deferred events that it announces are missing")
+
+    def events_of(self, session: str) -> int:
+        """Counter after the last event of a session; 0 for one that is not known."""
+        chain = self._chains.get(session)
+        return 0 if chain is None else chain.next
+
+    @property
+    def deferred_count(self) -> int:
+        """Events that waited in a spool and are here now."""
+        return sum(
+            max(0, min(self.events_of(name), first + events) - first)
+            for (name, first), (events, _) in self._deferred.items()
+        )
 
     @property
     def chains_count(self) -> int:

@@ -60,6 +60,10 @@ class Counts:
     receipts: int = 0
     receipts_before: int = 0
     """Receipts of requests before the first one that was read: of events that were pruned or skipped."""
+    deferred: int = 0
+    """Events that waited in a worker's spool while the audit topic could not be written, and are here."""
+    pending: int = 0
+    """Results whose event still waits in a spool, as the results say."""
     pruned: int = 0
     """Events that an audited prune removed from the front."""
     skipped: int = 0
@@ -73,7 +77,7 @@ class Counts:
     def document(self) -> dict[str, int]:
         """As JSON members."""
         names = ("events", "sealed", "unsealed", "decisions", "duplicates", "gaps", "chains", "unattested")
-        more = ("checkpoints", "receipts", "receipts_before", "pruned", "skipped")
+        more = ("checkpoints", "receipts", "receipts_before", "deferred", "pending", "pruned", "skipped")
         return {name: getattr(self, name) for name in (*names, *more)}
 
 

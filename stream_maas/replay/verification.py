@@ -29,9 +29,9 @@ from stream_maas.ledger.verifying import Expectations, Head, LogVerifier, Start
 from stream_maas.records import KafkaRecord
 from stream_maas.replay.audit_log import Logs, Published, read_published
 from stream_maas.replay.reading import read_chunks
-from stream_maas.wire import read_receipt
+from stream_maas.wire import read_deferral, read_receipt
 from stream_maas.wire.audit_link import PRUNED, read_link
-from stream_maas.wire.headers import AUDIT_ID, AUDIT_LEAF
+from stream_maas.wire.headers import AUDIT_DEFERRED, AUDIT_ID, AUDIT_LEAF
 
 _SIGNATURES = 2_000
 """Checkpoints of a log whose signatures are checked, newest first: each takes a tenth of a millisecond. Roots are
@@ -89,7 +89,8 @@ async def verify(logs: Logs, evidence: Evidence, *, progress: Progress | None = 
         origin = logs.origin(partition)
         mine = [each for each in published if each.checkpoint.origin == origin]
         problems: list[Finding] = []
-        expected = Expectations(receipts=receipts.get(partition, {}))
+        own = receipts.get(partition, Receipts())
+        expected = Expectations(receipts=own.names, deferred=own.deferred)
         expected.heads += _heads(mine, partition, evidence.keys, problems)
         expected.heads += _witnessed(cosigned, origin, partition, evidence, problems)
         for entry in anchored:
@@ -288,9 +289,19 @@ def _anchored_head(
     return [Head(checkpoint.size, checkpoint.root, "anchor")]
 
 
-async def _receipts(logs: Logs, evidence: Evidence) -> dict[int, dict[bytes, str]]:
-    """Partition -> leaf hash -> event id."""
-    found: dict[int, dict[bytes, str]] = {}
+@dataclass(slots=True)
+class Receipts:
+    """What results say of one partition's events."""
+
+    names: dict[bytes, str] = field(default_factory=dict)
+    """Leaf hash -> event id."""
+    deferred: dict[bytes, tuple[str, int]] = field(default_factory=dict)
+    """Leaf hash -> (session, counter), of events that waited in a spool."""
+
+
+async def _receipts(logs: Logs, evidence: Evidence) -> dict[int, Receipts]:
+    """By partition."""
+    found: dict[int, Receipts] = {}
     for path in evidence.receipts:
         try:
             lines = path.read_bytes().splitlines()
@@ -298,7 +309,7 @@ async def _receipts(logs: Logs, evidence: Evidence) -> dict[int, dict[bytes, str
             raise LedgerError(f"{path}: cannot be read ({type(error).__name__})") from error
         for number, line in enumerate(lines, 1):
             if line.strip():
-                _keep(found, _receipt(line, f"{path}: line {number}"))
+                _keep(found, *_receipt(line, f"{path}: line {number}"))
     if evidence.with_results:
         topic = topics.results(logs.settings.topics.prefix)
         async with aclosing(read_chunks(logs.settings.kafka, topic, until_end=True)) as chunks:
@@ -306,11 +317,11 @@ async def _receipts(logs: Logs, evidence: Evidence) -> dict[int, dict[bytes, str
                 for record in chunk:
                     receipt = read_receipt(record.headers)
                     if receipt is not None:
-                        _keep(found, receipt)
+                        _keep(found, *receipt, read_deferral(record.headers))
     return found
 
 
-def _receipt(line: bytes, place: str) -> tuple[str, bytes]:
+def _receipt(line: bytes, place: str) -> tuple[str, bytes, tuple[str, int] | None]:
     try:
         row = orjson.loads(line)
         headers: Mapping[str, str] = row.get("headers") or {}
@@ -318,18 +329,21 @@ def _receipt(line: bytes, place: str) -> tuple[str, bytes]:
         leaf = bytes.fromhex(row.get("audit_leaf") or headers.get(AUDIT_LEAF) or row["leaf"])
         if len(leaf) != HASH_BYTES:
             raise LedgerError(f"{place}: the leaf hash has not 32 bytes")
+        deferred = str(row.get("audit_deferred") or headers.get(AUDIT_DEFERRED) or "")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LedgerError(f"{place}: not a receipt with id and leaf") from error
-    return str(name), leaf
+    return str(name), leaf, read_deferral(((AUDIT_DEFERRED, deferred.encode()),))
 
 
-def _keep(found: dict[int, dict[bytes, str]], receipt: tuple[str, bytes]) -> None:
+def _keep(found: dict[int, Receipts], name: str, leaf: bytes, deferred: tuple[str, int] | None) -> None:
     """The partition of an event stands in its id, topic:partition:offset."""
-    name, leaf = receipt
     partition = name.rsplit(":", 2)[-2:-1]
     if not partition or not partition[0].isdigit():
         raise LedgerError("a receipt names no event of a request")
-    found.setdefault(int(partition[0]), {})[leaf] = name
+    receipts = found.setdefault(int(partition[0]), Receipts())
+    receipts.names[leaf] = name
+    if deferred is not None:
+        receipts.deferred[leaf] = deferred
 
 
 # The verifier's own memory ------------------------------------------------------------------------------------------

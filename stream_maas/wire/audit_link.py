@@ -45,6 +45,14 @@ class PrunedRange(Struct):
     frontier: list[str]
 
 
+class DeferredRange(Struct):
+    """Which events of a session waited in a spool."""
+
+    session: str
+    first: int
+    events: int
+
+
 class WriterLink(Struct):
     """The part of `data.writer` that a verifier needs."""
 
@@ -70,6 +78,7 @@ class LinkData(Struct):
     key: str | None = None
     after: Superseded | None = None
     pruned: PrunedRange | None = None
+    deferred: DeferredRange | None = None
 
 
 class AuditLink(Struct):

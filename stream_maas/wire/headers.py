@@ -34,6 +34,7 @@ CE_CORRELATION_ID = "ce_correlationid"
 TRACEPARENT = "traceparent"
 AUDIT_ID = "maas-audit-id"
 AUDIT_LEAF = "maas-audit-leaf"
+AUDIT_DEFERRED = "maas-audit-deferred"
 CODE = "maas-code"
 X_REQUEST_ID = "x-request-id"
 REDACTED_BY = "maas-redacted-by"
@@ -61,6 +62,7 @@ _AUDIT_TAIL_BYTES = 100
 """`type` is the last member of an audit event, and no type is longer than this."""
 _AUDIT_TYPE_AT_END = re.compile(rb'"type":"(org\.stream-maas\.audit\.[a-z0-9.]+)"\}\Z')
 _LEAF = re.compile(rb"[0-9a-f]{64}")
+_DEFERRAL = re.compile(rb"([0-9a-f]{32}):(0|[1-9][0-9]{0,15})")
 _OWN_TYPES = frozenset(name.encode() for name in (PREDICTION_TYPE, REJECTION_TYPE, DEAD_LETTER_TYPE))
 _KINDS: dict[bytes, AnswerKind] = {
     PREDICTION_TYPE.encode(): "prediction",
@@ -94,6 +96,19 @@ def is_decision(value: bytes) -> bool:
 def receipt_header(leaf: bytes) -> tuple[str, bytes]:
     """The header by which a result proves its audit event. `leaf`: RFC 6962 leaf hash of the event, hex."""
     return AUDIT_LEAF, leaf
+
+
+def deferral_header(session: str, counter: int) -> tuple[str, bytes]:
+    """The header of a result whose audit event waits in a spool, with its place in the writer session's chain."""
+    return AUDIT_DEFERRED, f"{session}:{counter}".encode()
+
+
+def read_deferral(headers: Headers) -> tuple[str, int] | None:
+    """(session, counter) of a result's audit event that waited in a spool; None for an event that did not."""
+    for name, value in headers:
+        if name == AUDIT_DEFERRED and (found := _DEFERRAL.fullmatch(value or b"")):
+            return found[1].decode(), int(found[2])
+    return None
 
 
 def read_receipt(headers: Headers) -> tuple[str, bytes] | None:

@@ -149,7 +149,10 @@ class _Pruned(Struct, forbid_unknown_fields=True):
 
 
 class _Deferred(Struct, forbid_unknown_fields=True):
+    session: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    first: Count
     events: Count
+    since_us: Count
     first_us: Count
     last_us: Count
     reason: Text

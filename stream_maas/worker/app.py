@@ -28,9 +28,19 @@ from stream_maas.worker.calls import ModelCalls
 from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.exactly_once import TransactionalPublisher
 from stream_maas.worker.health import Health
+from stream_maas.worker.interval import OutputTopics
 from stream_maas.worker.metrics import Metrics
-from stream_maas.worker.publisher import OutputTopics, Publisher
-from stream_maas.worker.sessions import audit_settings, models_of, open_chains, open_key_store, writer_of
+from stream_maas.worker.outage import Outage
+from stream_maas.worker.publisher import Publisher
+from stream_maas.worker.sessions import (
+    audit_settings,
+    models_of,
+    open_chains,
+    open_key_store,
+    open_outage,
+    spool_mover,
+    writer_of,
+)
 from stream_maas.worker.shell import EXIT_PROBLEM, Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.swap import Serving, meter, tell_changes
 from stream_maas.worker.tracing import open_tracing
@@ -141,6 +151,8 @@ class Worker:
                 topics.results(prefix), topics.audit(prefix), topics.dead_letters(prefix), topics.audit_boxes(prefix)
             ),
             "chains": chains,
+            "outage": open_outage(self._settings, self._on_outage),
+            "make_mover": lambda spool, common: spool_mover(self._settings, spool, capabilities, common),
             "consumer": self._shell.consumer,
             "commit_interval_ms": worker.commit_interval_ms,
             "compression": worker.compression,
@@ -164,6 +176,11 @@ class Worker:
             transaction_timeout_ms=worker.transaction_timeout_ms,
             **common,
         )
+
+    def _on_outage(self, outage: Outage) -> None:
+        self._health.blocked = outage.sentence()
+        self._health.answering = outage.spooling and outage.has_room
+        self._metrics.outage(outage.active, outage.spool, outage.deferred_count)
 
     async def _start_app(self, service: pipeline.Service, publisher: Publisher) -> None:
         app = create_app(self._settings, stable_offsets=publisher.mode == "exactly-once", on_fenced=self._on_fatal)

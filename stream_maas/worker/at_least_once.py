@@ -1,7 +1,8 @@
 """At-least-once: rows are acknowledged by the broker before the offsets behind them are committed.
 
 Rows can be read as soon as they are acknowledged, so nothing waits for a commit: intervals are sent one after the
-other, and what is acknowledged is committed in the background every `commit_interval_ms`.
+other, audit events before all else (no result without its event), and what is acknowledged is committed in the
+background every `commit_interval_ms`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from stream_maas.worker.publisher import Interval, Publisher
+from stream_maas.worker.batches import Rows, send_batches
+from stream_maas.worker.interval import Interval
+from stream_maas.worker.publisher import Publisher
 
 
 class PlainPublisher(Publisher):
@@ -48,6 +52,14 @@ class PlainPublisher(Publisher):
     def _is_aborted(self) -> bool:
         return False
 
+    def _is_due(self) -> bool:
+        return self._open is not None
+
+    async def _send_others(self, interval: Interval, rows: Rows) -> None:
+        """They wait until the audit events are acknowledged, or on the disk."""
+        for place, outgoing in rows.items():
+            interval.later.setdefault(place, []).extend(outgoing)
+
     async def _new_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             **self._common,
@@ -61,8 +73,10 @@ class PlainPublisher(Publisher):
         """Nothing to open."""
 
     async def _commit(self, interval: Interval) -> None:
-        """Its rows are on their way; `_acknowledge_loop` waits for them."""
-        if not interval.deliveries:
+        """Its audit events are on their way; `_acknowledge_loop` waits for them and sends the rest."""
+        if self.outage.spool is not None:
+            self.outage.spool.confirm(interval.frame)
+        if not (interval.audits or interval.later):
             return
         self._sent.append(interval)
         self._none_sent.clear()
@@ -74,19 +88,34 @@ class PlainPublisher(Publisher):
     async def _acknowledge_loop(self) -> None:
         while True:
             await self._has_sent.wait()
-            interval = self._sent[0]
-            await asyncio.wait(interval.deliveries)
-            if not self._sent or self._sent[0] is not interval:
-                continue  # a recovery dropped it meanwhile
+            intervals = list(self._sent)
             try:
-                for delivery in interval.deliveries:
-                    delivery.result()
-            except Exception as error:  # noqa: BLE001 - rule 5
+                await self.outage.acknowledged([], [audit for interval in intervals for audit in interval.audits])
+                async with self._lock:
+                    if not self._are_sent(intervals):
+                        continue
+                    for interval in intervals:
+                        await send_batches(self._producer, interval.later, interval.deliveries)
+                await asyncio.gather(*[delivery for interval in intervals for delivery in interval.deliveries])
+            except (Exception, asyncio.CancelledError) as error:
+                if not self._are_sent(intervals):
+                    if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                        raise
+                    continue  # a recovery dropped them meanwhile
+                if not isinstance(error, Exception):
+                    raise
                 await self._recover_alone(error)
                 continue
-            self._sent.popleft()
-            self._merge(interval)
+            for interval in intervals:
+                self._sent.popleft()
+                self._merge(interval)
+            if any(interval.audits for interval in intervals):
+                self.outage.end()
             self._none_left()
+
+    def _are_sent(self, intervals: Sequence[Interval]) -> bool:
+        """Whether no recovery has dropped them."""
+        return bool(self._sent) and self._sent[0] is intervals[0]
 
     def _merge(self, interval: Interval) -> None:
         if not interval.offsets:
@@ -125,7 +154,7 @@ class PlainPublisher(Publisher):
     def _drop(self) -> None:
         super()._drop()
         for interval in self._sent:
-            for delivery in interval.deliveries:
+            for delivery in (*interval.audits, *interval.deliveries):
                 delivery.cancel()  # a closed producer may never settle them
         self._sent.clear()
         self._acknowledged = None
@@ -136,3 +165,9 @@ class PlainPublisher(Publisher):
         if not self._sent:
             self._has_sent.clear()
             self._none_sent.set()
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task itself was cancelled, and not what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

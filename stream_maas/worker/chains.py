@@ -49,6 +49,18 @@ class SessionChains:
         self._written[partition] = chain
         return rows
 
+    def act(self, partition: int, kind: ServiceKind, body: Mapping[str, Any]) -> list[Outgoing]:
+        """One event about the service, behind a start where the chain has none."""
+        now = now_us()
+        rows, chain = self._session.extend(self._written.get(partition), partition, (), now)
+        row, self._written[partition] = self._session.act(chain, partition, kind, body, now)
+        return [*rows, row]
+
+    def place(self, partition: int) -> tuple[str, int]:
+        """The session, and the counter of its next event in this partition."""
+        chain = self._written.get(partition)
+        return self._session.id, 0 if chain is None else chain.head.counter
+
     def know(self, kind: ServiceKind, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Facts of this kind from now on. Every chain tells those that are new to it before its next decision."""
         others = tuple(fact for fact in self._session.facts if fact[0] != kind)

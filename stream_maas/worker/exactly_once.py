@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.errors import TopicAuthorizationFailedError
 
+from stream_maas.worker.interval import Interval
 from stream_maas.worker.kip447 import FencedProducer
-from stream_maas.worker.publisher import Interval, Publisher
+from stream_maas.worker.publisher import Publisher
 
 
 class TransactionalPublisher(Publisher):
@@ -44,11 +46,19 @@ class TransactionalPublisher(Publisher):
 
     async def _begin(self) -> None:
         expected = self._recent | {chunk.tp for chunk, _ in self._waiting}
-        topics = [self._topics.results, self._topics.audit, *([self._topics.boxes] if self._boxed else [])]
-        await self._producer.open_transaction(
-            [TopicPartition(topic, number) for number in {tp.partition for tp in expected} for topic in topics],
-            self._group_id,
-        )
+        topics, groups = [self._topics.results], [self._group_id]
+        if self.outage.spooling and self._mover is not None:
+            groups.append(self._mover.confirmed_group)
+        else:
+            topics.append(self._topics.audit)
+        if self._boxed:
+            topics.append(self._topics.boxes)
+        places = [TopicPartition(topic, number) for number in {tp.partition for tp in expected} for topic in topics]
+        try:
+            async with asyncio.timeout(self.outage.limit_s):
+                await self._producer.open_transaction(places, *groups)
+        except (TimeoutError, TopicAuthorizationFailedError) as error:
+            raise await self.outage.not_opened(error, self._topics.audit) from error
 
     async def _commit(self, interval: Interval) -> None:
         self._recent = set(interval.offsets)
@@ -57,7 +67,13 @@ class TransactionalPublisher(Publisher):
         offsets = (
             [self._producer.send_offsets(interval.offsets, self._group_id, interval.group)] if interval.group else []
         )
-        await asyncio.gather(*offsets, *interval.deliveries)
+        await self.outage.acknowledged([*offsets, *interval.deliveries], interval.audits)
+        if interval.frame and self._mover is not None:
+            await self._producer.send_offsets(self._mover.cursor(interval.frame), self._mover.confirmed_group)
         self._ending = True
         await self._producer.commit_transaction()
         self._ending = False
+        if interval.frame and self.outage.spool is not None:
+            self.outage.spool.confirm(interval.frame)
+        elif interval.audits:
+            self.outage.end()

@@ -29,6 +29,10 @@ class Health:
     warning: str = ""
     """What whoever runs this should know although it serves: a slower engine of redaction."""
     fatal: str = ""
+    blocked: str = ""
+    """Why audit events cannot be written, while they cannot."""
+    answering: bool = False
+    """Whether some lanes are answered all the same."""
     not_loaded: dict[str, str] = field(default_factory=dict)
     """Bundle folder -> why its model does not serve. The others do, so the worker is ready all the same."""
     progress: dict[TopicPartition, Progress] = field(default_factory=dict)
@@ -64,15 +68,18 @@ class Health:
             return False, self.fatal
         if self.waiting_for:
             return False, "waiting for " + ", ".join(sorted(self.waiting_for))
+        if self.blocked:
+            return self.answering, self.blocked
         but = [f"not loaded: {reason}" for reason in self.not_loaded.values()] + [self.warning] * bool(self.warning)
         return True, "ready, but " + "; ".join(but) if but else "ready"
 
     def live(self, now_s: float) -> tuple[bool, str]:
-        """(live, reason when not). Not live: fatal, or there is lag and nothing was committed for `stall_s`."""
+        """(live, reason when not). Not live: fatal, or there is lag and nothing was committed for `stall_s`. A worker
+        that the audit topic refuses is alive: it tries, and a restart would not help."""
         if self.fatal:
             return False, self.fatal
         lag = sum(entry.lag for entry in self.progress.values())
         stalled_s = now_s - max(self.last_progress_s, self.behind_since_s or now_s)
-        if lag and stalled_s > self.stall_s:
+        if lag and stalled_s > self.stall_s and not self.blocked:
             return False, f"no commit for {stalled_s:.0f} s with {lag} records waiting"
         return True, "live"

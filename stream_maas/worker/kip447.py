@@ -238,6 +238,10 @@ class GroupMetadata:
         return cls(coordinator.generation, coordinator.member_id, consumer._group_instance_id)
 
 
+NO_MEMBER = GroupMetadata(-1, "", None)
+"""Nobody: offsets of a group that has no members are fenced by the transactional id alone."""
+
+
 class _AddPartitionsHandler(aiokafka_sender.AddPartitionsToTxnHandler):  # type: ignore[misc]
     def handle_response(self, resp: Any) -> float | None:
         backoff_s: float | None = super().handle_response(resp)
@@ -273,7 +277,7 @@ class _ProduceHandler(aiokafka_sender.SendProduceReqHandler):  # type: ignore[mi
 class _FencedOffsetCommitHandler(aiokafka_sender.TxnOffsetCommitHandler):  # type: ignore[misc]
     def create_request(self) -> FencedTxnOffsetCommitRequest:
         txn = self._sender._txn_manager
-        group: GroupMetadata = self._sender.group_metadata
+        group: GroupMetadata = self._sender.members.get(self._group_id, NO_MEMBER)
         by_topic: dict[str, list[Any]] = collections.defaultdict(list)
         for tp, offset in sorted(self._offsets.items()):
             by_topic[tp.topic].append((tp.partition, offset.offset, -1, offset.metadata, {}))
@@ -320,12 +324,15 @@ def _refusal(code: int) -> kafka_errors.KafkaError | None:
 
 
 class _FencedSender(aiokafka_sender.Sender):  # type: ignore[misc]
-    group_metadata = GroupMetadata(-1, "", None)
+    members: dict[str, GroupMetadata]
+    """Group -> who we are in it; we belong to no group that is left out."""
     group_ahead: str | None = None
     """Group to add to the open transaction before there are offsets of it."""
     unverified = 0
     unverified_offsets = 0
     """Refusals in a row of rows, and of offsets."""
+    coordinated = ""
+    """The group whose coordinator is known."""
     _opened: asyncio.Future[None] | None = None
 
     def open_with(self, group_id: str) -> asyncio.Future[None]:
@@ -367,6 +374,10 @@ class _FencedSender(aiokafka_sender.Sender):  # type: ignore[misc]
     async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
         if not offsets:
             return
+        if self.coordinated != group_id:
+            # aiokafka keeps one coordinator of groups, whichever group it asked for.
+            self._coordinator_dead(aiokafka_sender.CoordinationType.GROUP)
+            self.coordinated = group_id
         node_id = await self._find_coordinator(aiokafka_sender.CoordinationType.GROUP, group_id)
         await _FencedOffsetCommitHandler(self, offsets, group_id).do(node_id)
 
@@ -377,9 +388,10 @@ class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._sender.__class__ = _FencedSender
+        self._sender.members = {}
 
-    async def open_transaction(self, partitions: Iterable[TopicPartition], group_id: str) -> None:
-        """Begin a transaction in which rows of `partitions` and offsets of the group can be sent at once.
+    async def open_transaction(self, partitions: Iterable[TopicPartition], *group_ids: str) -> None:
+        """Begin a transaction in which rows of `partitions` and offsets of the groups can be sent at once.
 
         The coordinator admits both only after the markers of the transaction before are written; whoever waits for
         that here, and not with rows in hand, can still let later rows in. Further partitions may be sent to as well.
@@ -389,19 +401,26 @@ class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
         txn = self._txn_manager
         for partition in partitions:
             txn.maybe_add_partition_to_txn(partition)
-        opened, ended = self._sender.open_with(group_id), txn.wait_for_transaction_end()
-        await asyncio.wait([opened, ended], return_when=asyncio.FIRST_COMPLETED)
-        if not opened.done():
-            opened.cancel()
-            ended.result()
-            raise StaleGenerationError("the transaction ended before it was used")
+        ended = txn.wait_for_transaction_end()
+        for group_id in group_ids:
+            opened = self._sender.open_with(group_id)
+            await asyncio.wait([opened, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not opened.done():
+                opened.cancel()
+                ended.result()
+                raise StaleGenerationError("the transaction ended before it was used")
 
-    async def send_offsets(self, offsets: Mapping[TopicPartition, int], group_id: str, metadata: GroupMetadata) -> None:
-        """Add consumed offsets (next offset to read) to the open transaction.
+    async def send_offsets(
+        self,
+        offsets: Mapping[TopicPartition, int | OffsetAndMetadata],
+        group_id: str,
+        metadata: GroupMetadata = NO_MEMBER,
+    ) -> None:
+        """Add consumed offsets (next offset to read) of a group that the transaction was opened with.
 
         Raises `StaleGenerationError` or `FencedInstanceError`; the transaction can then only be aborted.
         """
-        self._sender.group_metadata = metadata
+        self._sender.members[group_id] = metadata
         await self.send_offsets_to_transaction(dict(offsets), group_id)
 
 

@@ -11,6 +11,7 @@ from prometheus_client.core import HistogramMetricFamily
 
 from stream_maas.inference import Catalog
 from stream_maas.records import Answered
+from stream_maas.worker.spool import Spool
 
 LATENCY_BOUNDS_S = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
@@ -59,6 +60,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        self._deferred = 0
         self.info = Gauge(
             "stream_maas_worker_info", "Always 1; what this worker is", ["version", "delivery", "redaction_policy"],
             registry=registry,
@@ -131,6 +133,25 @@ class Metrics:
             "stream_maas_model_reloads_total", "Changes of bundles that were taken up; failed: one could not be",
             ["outcome"], registry=registry,
         )  # fmt: skip
+
+        self.audit_outage = Gauge(
+            "stream_maas_audit_outage", "1 while the audit topic cannot be written", registry=registry
+        )
+        self.spool_events = Gauge(
+            "stream_maas_audit_spool_events", "Audit events that wait in the spool", registry=registry
+        )
+        self.spool_bytes = Gauge("stream_maas_audit_spool_bytes", "Size of the spool", registry=registry)
+        self.deferred = Counter(
+            "stream_maas_audit_deferred_total", "Audit events moved from the spool to the topic", registry=registry
+        )
+
+    def outage(self, active: bool, spool: Spool | None, deferred_count: int) -> None:
+        """How it is with the audit topic; `deferred_count`: since the start."""
+        self.audit_outage.set(active)
+        self.spool_events.set(spool.events if spool is not None else 0)
+        self.spool_bytes.set(spool.size_bytes if spool is not None else 0)
+        self.deferred.inc(deferred_count - self._deferred)
+        self._deferred = deferred_count
 
     def serves(self, catalog: Catalog) -> None:
         """From now on these models are served."""

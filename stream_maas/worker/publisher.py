@@ -11,8 +11,10 @@ attack for each of 1-6.
 5. After any failure everything goes back to what was committed: the interval's tallies are dropped, the producer is
    replaced (InitProducerId ends whatever was open) and the partitions are rewound to the group's committed offsets.
    There is one way back for all failures, because rarely walked paths are where records get lost.
-6. Too many failures in a row, or a second live worker with our name: stop un-acknowledged, let the orchestrator act.
-7. `_lock` covers joining, completing and recovery.
+6. While the audit topic alone refuses, lanes are answered from the spool or held back (outage.py), and no number of
+   refusals is too many.
+7. Too many failures in a row, or a second live worker with our name: stop un-acknowledged, let the orchestrator act.
+8. `_lock` covers joining, completing and recovery.
 """
 
 from __future__ import annotations
@@ -21,62 +23,30 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
 
-from stream_maas.errors import BrokerError
+from stream_maas.errors import SpoolError
 from stream_maas.records import Answered, Outgoing
+from stream_maas.worker.batches import BATCH_BYTES, Rows, send_batches
 from stream_maas.worker.chains import SessionChains
-from stream_maas.worker.kip447 import FencedInstanceError, GroupMetadata, StaleGenerationError
-from stream_maas.worker.producers import MAX_FAILURES, backoff_s, close_producer, read_error
+from stream_maas.worker.interval import Consumer, Interval, OutputTopics
+from stream_maas.worker.kip447 import FencedInstanceError, StaleGenerationError
+from stream_maas.worker.outage import REFUSALS, AuditRefusedError, Outage, mark, size_of
+from stream_maas.worker.producers import MAX_FAILURES, backoff_s, close_producer
+from stream_maas.worker.spool import Spool
+from stream_maas.worker.spool_mover import SpoolMover
 from stream_maas.worker.transport import Chunk
+from stream_maas.worker.way_back import WayBack
 
 log = structlog.get_logger()
 
-BATCH_BYTES = 1 << 20
-"""Room of one produce batch; larger batches mean fewer requests, and Kafka's default record limit is about this."""
 
-
-class Consumer(Protocol):
-    """What the publisher needs of the chunked consumer."""
-
-    @property
-    def unfinished_count(self) -> int: ...
-    def is_current(self, chunk: Chunk) -> bool: ...
-    def group_metadata(self) -> GroupMetadata: ...
-    def finished(self, chunk: Chunk) -> None: ...
-    async def check_membership(self) -> None: ...
-    async def rewind(self) -> None: ...
-    async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class OutputTopics:
-    """Full names of the topics a worker writes."""
-
-    results: str
-    audit: str
-    dead_letters: str
-    boxes: str
-
-
-@dataclass(slots=True)
-class Interval:
-    """Chunks that commit together. All state that must go back on an abort lives here and nowhere else."""
-
-    began_s: float
-    """When it was opened, then when the first chunk joined; monotonic."""
-    group: GroupMetadata | None = None
-    """Read when the first chunk joins."""
-    offsets: dict[TopicPartition, int] = field(default_factory=dict)
-    deliveries: list[asyncio.Future[Any]] = field(default_factory=list)
-    chunks: list[tuple[Chunk, Answered]] = field(default_factory=list)
-
-
+MakeMover = Callable[[Spool, Mapping[str, Any]], SpoolMover]
+"""From the spool and the common keyword arguments of a producer."""
 OnCommit = Callable[[Sequence[tuple[Chunk, Answered]], Mapping[TopicPartition, int], float], None]
 """Called after a commit with its chunks, its offsets and its duration in seconds."""
 
@@ -92,6 +62,8 @@ class Publisher:
         connection: Mapping[str, Any],
         topics: OutputTopics,
         chains: SessionChains,
+        outage: Outage,
+        make_mover: MakeMover,
         consumer: Callable[[], Consumer],
         commit_interval_ms: int,
         compression: str,
@@ -108,6 +80,10 @@ class Publisher:
         }
         self._topics = topics
         self._chains = chains
+        self.outage = outage
+        self._mover = make_mover(outage.spool, self._common) if outage.spool is not None else None
+        self._held: list[tuple[Chunk, Answered]] = []
+        """Answers that wait for the end of the outage (rule 6)."""
         self._consumer = consumer
         self._interval_s = commit_interval_ms / 1000
         self._on_commit = on_commit
@@ -125,6 +101,10 @@ class Publisher:
 
     async def start(self) -> None:
         self._producer = await self._new_producer()
+        if self._mover is not None:
+            await self._mover.settle()
+            self.outage.resume()
+            self._spawn(WayBack(self.outage, self._mover, self._chains).run(self._alone, self._release), "way back")
         self._spawn(self._commit_loop(), "committer")
         self._spawn(self._heartbeat_loop(), "audit heartbeats")
 
@@ -138,6 +118,10 @@ class Publisher:
         for task in self._tasks:
             task.cancel()
         await self._close_producer()
+        if self._mover is not None:
+            await self._mover.close()
+        if self.outage.spool is not None:
+            self.outage.spool.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """A task that only ends by `stop`."""
@@ -183,13 +167,14 @@ class Publisher:
     async def _write_service_events(self, take: Callable[[], Mapping[int, Sequence[Outgoing]]]) -> None:
         """What `take` makes goes into the open interval; without one, into an interval of its own."""
         async with self._lock:
+            if self._stopping or (self.outage.spooling and not self.outage.has_room):
+                return
             rows = {(self._topics.audit, partition): list(events) for partition, events in take().items()}
-            if not rows or self._stopping:
+            if not rows:
                 return
             alone = self._open is None
             try:
-                interval = await self._opened()
-                interval.deliveries += await self._send_rows(rows)
+                await self._send_rows(await self._opened(), rows)
             except Exception as error:  # noqa: BLE001 - rule 5
                 await self._recover(error)
                 return
@@ -248,7 +233,7 @@ class Publisher:
         consumer = self._consumer()
         if interval.group is None:
             interval.group, interval.began_s = consumer.group_metadata(), time.monotonic()
-        interval.deliveries += await self._send_all(chunks)
+        await self._send_all(interval, chunks)
         for chunk, answered in chunks:
             interval.offsets[chunk.tp] = chunk.next_offset
             interval.chunks.append((chunk, answered))
@@ -279,19 +264,27 @@ class Publisher:
         consumer = self._consumer()
         waiting, self._waiting = self._waiting, []
         current = []
+        behind = {chunk.tp for chunk, _ in self._held}
+        size_bytes = 0
         for chunk, answered in waiting:
             if self._stopping or not consumer.is_current(chunk):
                 consumer.finished(chunk)
+            elif chunk.tp in behind or self.outage.holds(chunk.tp.topic, answered, size_bytes):
+                behind.add(chunk.tp)
+                self._held.append((chunk, answered))
             else:
+                size_bytes += size_of(answered.audits) if self.outage.spooling else 0
                 current.append((chunk, answered))
         return current
 
-    async def _send_all(self, chunks: Sequence[tuple[Chunk, Answered]]) -> list[asyncio.Future[Any]]:
+    async def _send_all(self, interval: Interval, chunks: Sequence[tuple[Chunk, Answered]]) -> None:
         """Rows of one output partition go out together, however many chunks they fill."""
         rows: dict[tuple[str, int], list[Outgoing]] = {}
         for chunk, answered in chunks:
             # Linking adds the receipts to the results, so it comes before they are encoded.
             audits = self._chains.link(chunk.tp.partition, answered.audits)
+            if self.outage.spooling:
+                mark(audits, answered.audits, *self._chains.place(chunk.tp.partition))
             for topic, outgoing in (
                 (self._topics.audit, audits),
                 (self._topics.results, answered.results),
@@ -300,33 +293,24 @@ class Publisher:
             ):
                 if outgoing:
                     rows.setdefault((topic, chunk.tp.partition), []).extend(outgoing)
-        return await self._send_rows(rows)
+        await self._send_rows(interval, rows)
 
-    async def _send_rows(self, rows: Mapping[tuple[str, int], Sequence[Outgoing]]) -> list[asyncio.Future[Any]]:
-        deliveries = []
-        for (topic, partition), outgoing in rows.items():
-            deliveries += await self._send(topic, partition, outgoing)
-        for delivery in deliveries:
-            delivery.add_done_callback(read_error)
-        return deliveries
+    async def _send_rows(self, interval: Interval, rows: Rows) -> None:
+        """Audit events first: to the spool, where they are on the disk before anything else goes out, or to the
+        topic."""
+        audits = {place: outgoing for place, outgoing in rows.items() if place[0] == self._topics.audit}
+        if self.outage.spooling and self._mover is not None:
+            kept = {partition: outgoing for (_, partition), outgoing in audits.items()}
+            interval.frame = await self.outage.keep(kept, self._mover.disk) if kept else interval.frame
+        else:
+            try:
+                await send_batches(self._producer, audits, interval.audits)
+            except REFUSALS as error:
+                raise AuditRefusedError(type(error).__name__) from error
+        await self._send_others(interval, {place: rows[place] for place in rows if place not in audits})
 
-    async def _send(self, topic: str, partition: int, rows: Sequence[Outgoing]) -> list[asyncio.Future[Any]]:
-        """Whole batches; a row that does not fit closes the batch and opens the next one."""
-        deliveries = []
-        batch = None
-        for row in rows:
-            if batch is not None and batch.append(key=row.key, value=row.value, timestamp=None, headers=row.headers):
-                continue
-            if batch is not None:
-                batch.close()
-                deliveries.append(await self._producer.send_batch(batch, topic, partition=partition))
-            batch = self._producer.create_batch()
-            if not batch.append(key=row.key, value=row.value, timestamp=None, headers=row.headers):
-                raise BrokerError(f"topic {topic}: a record is larger than the produce batch ({BATCH_BYTES} bytes)")
-        if batch is not None:
-            batch.close()
-            deliveries.append(await self._producer.send_batch(batch, topic, partition=partition))
-        return deliveries
+    async def _send_others(self, interval: Interval, rows: Rows) -> None:
+        await send_batches(self._producer, rows, interval.deliveries)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         """They only end by `stop`; anything else is a defect, and without them nothing would commit any more."""
@@ -338,7 +322,11 @@ class Publisher:
         """Rule 5, under the lock."""
         self._drop()
         self._chains.roll_back(certain=self._is_aborted())
-        self._failures += 1
+        refused = isinstance(error, AuditRefusedError | SpoolError)
+        if refused:
+            self.outage.begin(str(error) if isinstance(error, AuditRefusedError) else self.outage.reason)
+        else:
+            self._failures += 1
         stale = isinstance(error, StaleGenerationError)
         self._on_failure("stale_generation" if stale else type(error).__name__)
         (log.info if stale else log.warning)(
@@ -349,7 +337,9 @@ class Publisher:
             self._give_way(error)
             return
         await self._close_producer()
-        if self._failures > 1:
+        if refused and (isinstance(error, SpoolError) or not self.outage.spooling):
+            await asyncio.sleep(backoff_s(self.outage.failures))
+        elif self._failures > 1:
             # Whoever fenced us repeats its InitProducerId until it finds no transaction of ours open: let it.
             await asyncio.sleep(backoff_s(self._failures - 1))
         for attempt in itertools.count():
@@ -358,6 +348,8 @@ class Publisher:
                 await self._consumer().check_membership()
                 if self._producer is None:
                     self._producer = await self._new_producer()
+                if self._mover is not None:
+                    await self._mover.settle_confirmed()
                 await self._consumer().rewind()
             except FencedInstanceError as fenced:
                 self._on_failure(type(fenced).__name__)
@@ -372,6 +364,18 @@ class Publisher:
             if self._stopping:
                 return
 
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[bool]:
+        """Nothing is open and nothing is written in the block; False when there is nothing to be done any more."""
+        async with self._lock:
+            await self._complete()
+            yield not self._stopping and self.outage.active
+
+    def _release(self) -> None:
+        self._waiting = [*self._held, *self._waiting]
+        self._held = []
+        self._arrived.set()
+
     def _give_way(self, error: Exception) -> None:
         log.warning("giving way, un-acknowledged", reason=type(error).__name__)
         self._stopping = True
@@ -382,6 +386,7 @@ class Publisher:
         self._open = None
         self._expecting = False
         self._waiting.clear()
+        self._held.clear()
 
     async def _close_producer(self) -> None:
         producer, self._producer = self._producer, None

@@ -1,22 +1,27 @@
-"""Who this worker is in the audit trail: its session, the key that signs it, and the keys of its boxes."""
+"""Who this worker is in the audit trail: its session, the key that signs it, the keys of its boxes, its spool."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
 from msgspec import structs
 
 from stream_maas import __version__, kafka, topics
-from stream_maas.errors import KeyStoreError
+from stream_maas.errors import KeyStoreError, SettingsError
 from stream_maas.inference import Catalog
 from stream_maas.kafka.acts import session_key
 from stream_maas.keystore import SqliteKeyStore, open_store, store_path
 from stream_maas.ledger.session import Session
 from stream_maas.records import Writer
-from stream_maas.settings import Settings
+from stream_maas.settings import Settings, state_folder
 from stream_maas.worker.chains import SessionChains, new_session_id
+from stream_maas.worker.outage import Outage
+from stream_maas.worker.spool import Spool
+from stream_maas.worker.spool_mover import SpoolMover
 
 log = structlog.get_logger()
 
@@ -66,6 +71,59 @@ async def audit_settings(settings: Settings) -> list[dict[str, Any]]:
         return []
     told = {key: topic.configs[key] for key in sorted(OBSERVED & topic.configs.keys())}
     return [{"topic": name, "partitions": topic.partitions, "configs": told}]
+
+
+def open_outage(settings: Settings, on_change: Callable[[Outage], None]) -> Outage:
+    """What this worker does while the audit topic takes nothing, with its spool if lanes have one. Raises
+    `SpoolError`, and `SettingsError` for a lane that does not exist."""
+    config, prefix = settings.audit, settings.topics.prefix
+    if set(config.spool_lanes) - {topics.DEFAULT_LANE, *settings.topics.lanes}:
+        raise SettingsError("audit.spool_lanes: each must be one of topics.lanes, or default")
+    audit = topics.audit(prefix)
+
+    async def has_audit_topic() -> bool:
+        found = await kafka.describe_topics(settings.kafka, [audit])
+        return audit in found and not found[audit].forbidden
+
+    return Outage(
+        _open_spool(settings) if config.spool_lanes else None,
+        frozenset(topics.requests(prefix, lane) for lane in config.spool_lanes),
+        config.outage_ms / 1000,
+        has_audit_topic,
+        on_change,
+    )
+
+
+def _open_spool(settings: Settings) -> Spool:
+    config = settings.audit
+    folder = Path(config.spool_folder) if config.spool_folder else state_folder() / "spool"
+    spool = Spool(folder / f"{settings.worker.app_id}-{settings.worker.instance}.spool", config.spool_max_bytes)
+    if spool.torn_bytes:
+        log.warning("the end of the spool was torn by a crash; nobody has seen a result of it", bytes=spool.torn_bytes)
+    return spool
+
+
+def spool_mover(
+    settings: Settings, spool: Spool, capabilities: kafka.Capabilities, common: Mapping[str, Any]
+) -> SpoolMover:
+    """What brings the spool's events to the audit topic. `common`: keyword arguments of a producer."""
+    worker, prefix = settings.worker, settings.topics.prefix
+    transactional = worker.delivery != "at-least-once" and capabilities.exactly_once
+    if transactional:
+        own: dict[str, Any] = {"transaction_timeout_ms": worker.transaction_timeout_ms}
+    else:
+        own = {"enable_idempotence": capabilities.idempotence}
+    return SpoolMover(
+        spool,
+        config=settings.kafka,
+        common={**common, **own},
+        name=f"{worker.app_id}-{worker.instance}-spool",
+        groups=f"{worker.app_id}-spool-{worker.instance}",
+        audit=topics.audit(prefix),
+        requests=topics.requests(prefix),
+        transactional=transactional,
+        timeout_s=settings.audit.outage_ms / 1000,
+    )
 
 
 def open_key_store(settings: Settings) -> SqliteKeyStore | None:

@@ -31,7 +31,7 @@ from stream_maas.brokers import LocalKafka
 ROOT = Path(__file__).parents[2]
 ROLES = ("worker", "client", "dashboard", "monitor", "sealer", "witness", "auditor", "operator")
 PASSWORD = "not-a-secret"
-RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
+RESOURCES = {"topic": 2, "group": 3, "cluster": 4, "transactional_id": 5}
 OPERATIONS = {
     "Read": 3,
     "Write": 4,
@@ -43,25 +43,30 @@ OPERATIONS = {
     "AlterConfigs": 11,
 }
 PATTERNS = {"literal": 3, "prefixed": 4}
-ALLOW = 3
+DENY, ALLOW = 2, 3
 TIMEOUT_S = 60
 
 
 def parse(line: str) -> list[tuple[int, str, int, str, str, int, int]]:
     """One printed kafka-acls.sh command as the rights it adds; an option that the tool lacks ends the test."""
     parser = argparse.ArgumentParser()
-    for option in ("--bootstrap-server", "--allow-principal"):
-        parser.add_argument(option, required=True)
+    parser.add_argument("--bootstrap-server", required=True)
+    principals = parser.add_mutually_exclusive_group(required=True)
+    for option in ("--allow-principal", "--deny-principal"):
+        principals.add_argument(option)
     parser.add_argument("--add", action="store_true", required=True)
     parser.add_argument("--operation", action="append", required=True, choices=OPERATIONS)
     parser.add_argument("--resource-pattern-type", default="literal", choices=PATTERNS)
-    for resource in RESOURCES:
+    parser.add_argument("--cluster", action="append_const", const="kafka-cluster", default=[])
+    for resource in RESOURCES.keys() - {"cluster"}:
         parser.add_argument(f"--{resource.replace('_', '-')}", action="append", default=[])
     tool, *words = shlex.split(line)
     assert tool == "kafka-acls.sh"
     said = parser.parse_args(words)
+    permission = ALLOW if said.allow_principal else DENY
+    principal = said.allow_principal or said.deny_principal
     return [
-        (kind, name, PATTERNS[said.resource_pattern_type], said.allow_principal, "*", OPERATIONS[operation], ALLOW)
+        (kind, name, PATTERNS[said.resource_pattern_type], principal, "*", OPERATIONS[operation], permission)
         for resource, kind in RESOURCES.items()
         for name in getattr(said, resource)
         for operation in said.operation
@@ -91,6 +96,11 @@ class Cluster:
 
     def __init__(self, broker: LocalKafka) -> None:
         self._broker = broker
+
+    @property
+    def bootstrap(self) -> str:
+        """Of the listener on which everything is allowed."""
+        return self._broker.bootstrap
 
     def environment(self, role: str) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if not name.startswith("STREAM_MAAS_")} | {
@@ -131,7 +141,9 @@ class Cluster:
                 watchdog.cancel()
                 yield ready
                 process.terminate()
-                assert process.wait(TIMEOUT_S) == 0
+                code = process.wait(TIMEOUT_S)
+                log.seek(0)
+                assert code == 0, log.read()[-2000:]
             finally:
                 watchdog.cancel()
                 process.kill()
@@ -211,13 +223,14 @@ def asked(url: str, path: str, body: Any = None) -> Any:
 
 
 @pytest.mark.kafka
-def test_each_role_can_do_its_work_and_no_more(worker: Cluster, tmp_path: Path) -> None:
+async def test_each_role_can_do_its_work_and_no_more(worker: Cluster, tmp_path: Path) -> None:
     texts = ["What a lovely film.", "Two hours of my life that I will not get back."]
     lines = "".join(json.dumps({"id": str(number), "text": text}) + "\n" for number, text in enumerate(texts))
     sent = worker.run("client", "send", "--model", "sentiment-lite", "--json", text=lines)
     assert sent.returncode == 0, sent.stderr
     assert {json.loads(line)["status"] for line in sent.stdout.splitlines()} == {"prediction"}
-    assert worker.run("operator", "topics", "check").returncode == 0
+    checked = worker.run("operator", "topics", "check", "--json")
+    assert (checked.returncode, json.loads(checked.stdout)) == (0, {"status": "ok", "acls": "checked"})
 
     tail = ("--from-beginning", "--until-end", "--json")
     audited = worker.run("auditor", "tail", "audit", *tail)
@@ -250,3 +263,21 @@ def test_each_role_can_do_its_work_and_no_more(worker: Cluster, tmp_path: Path) 
             assert done.stdout == ""
     for role in ("worker", "client", "monitor", "auditor"):
         assert worker.run(role, "topics", "create", "--prefix", "other").returncode == 1, f"{role} can create topics"
+    await check_grants_are_found(worker)
+
+
+async def check_grants_are_found(cluster: Cluster) -> None:
+    """A grant that lets somebody change the log is found, unless a denial beats it."""
+    await apply(
+        cluster.bootstrap,
+        [
+            "kafka-acls.sh --bootstrap-server b --add --allow-principal User:helper --operation Delete --topic maas."
+            " --resource-pattern-type prefixed",
+            "kafka-acls.sh --bootstrap-server b --add --allow-principal User:stream-maas-client --operation Delete"
+            " --topic maas.audit",
+        ],
+    )
+    checked = cluster.run("operator", "topics", "check")
+    assert checked.returncode == 1
+    assert "User:helper may Delete on maas.audit.checkpoints" in checked.stdout
+    assert "User:stream-maas-client may" not in checked.stdout

@@ -21,8 +21,10 @@ from stream_maas.ledger.session import Session
 from stream_maas.records import Answered, InputRecord, Outgoing, Writer
 from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.exactly_once import TransactionalPublisher
+from stream_maas.worker.interval import OutputTopics
 from stream_maas.worker.kip447 import GroupMetadata, require_stable_offsets
-from stream_maas.worker.publisher import OutputTopics
+from stream_maas.worker.outage import Outage
+from stream_maas.worker.spool_mover import SpoolMover
 from stream_maas.worker.transport import Chunk
 from tests.support.conservation import assert_answered_once, assert_audited_once, match_requests
 from tests.support.deployment import ReadAll, create_topics, read_deployment, send
@@ -145,6 +147,8 @@ async def test_an_interval_that_outlives_its_generation_is_refused(kafka: str, p
             chains=SessionChains(
                 Session("0" * 32, Writer("app", "w1", "0"), "audit", SigningKey("w", NOTE, b"s" * 32))
             ),
+            outage=Outage(None, frozenset(), 10.0, has_audit_topic=lambda: asyncio.sleep(0, True)),
+            make_mover=SpoolMover,
             consumer=lambda: MemberOnly(member),
             commit_interval_ms=600_000,
             compression="none",

@@ -341,3 +341,57 @@ def test_findings_of_a_rewritten_log_do_not_fill_the_memory() -> None:
     report = verify(stored(values))
     assert report.findings_count == 3000
     assert len(report.findings) == 1000
+
+
+# Events that waited in a spool --------------------------------------------------------------------------------------
+
+
+def spooled_log() -> tuple[list[bytes], Expectations]:
+    """A session of which four decisions waited, told by its own next event; and the receipts of all decisions."""
+    writer = Writer()
+    values = [writer.start(), writer.decision(), writer.decision()]
+    first = writer.counter
+    values += [writer.decision() for _ in range(4)]
+    body = {
+        "session": writer.session, "first": first, "events": 4, "since_us": 1, "first_us": 2, "last_us": 3,
+        "reason": "TopicAuthorizationFailedError",
+    }  # fmt: skip
+    values += [writer.service("deferred.v1", {"deferred": body}), writer.heartbeat(), writer.decision(), writer.end()]
+    receipts = {leaf_hash(value): str(at) for at, value in enumerate(values) if b"decision.v2" in value}
+    deferred = {leaf_hash(values[at]): (writer.session, at) for at in range(first, first + 4)}
+    return values, Expectations(receipts=receipts, deferred=deferred)
+
+
+def test_deferred_events_are_counted_when_they_are_there() -> None:
+    values, expected = spooled_log()
+    report = verify(stored(values), [head(values, len(values))], expected=expected)
+    assert Report((report,)).exit_code == VALID
+    assert (report.counts.deferred, report.counts.pending, report.counts.gaps) == (4, 0, 0)
+    assert report.counts.receipts == 7
+
+
+@pytest.mark.parametrize("there", [3, 4, 6])
+def test_a_result_whose_event_still_waits_makes_the_verdict_incomplete(there: int) -> None:
+    """`there`: events of the session that are in the log; some may have been moved already."""
+    values, expected = spooled_log()
+    expected.receipts = dict(list(expected.receipts.items())[:6])  # nothing was answered after the outage yet
+    report = verify(stored(values[:there]), [head(values, there)], expected=expected)
+    assert Report((report,)).exit_code == INCOMPLETE
+    assert (report.findings, report.counts.pending) == ([], 7 - there)
+
+
+def test_a_deferred_event_that_is_missing_is_found() -> None:
+    values, expected = spooled_log()
+    without = values[:4] + values[5:]
+    report = verify(stored(without), expected=expected)
+    assert Report((report,)).exit_code == TAMPERED
+    assert {"chain", "receipt"} <= report.failed
+
+
+def test_announced_events_that_never_came_are_found() -> None:
+    values, _ = spooled_log()
+    other = Writer("worker-0", "c" * 32)
+    body = {"session": "a" * 32, "first": 3, "events": 4}
+    log = [*values[:5], other.start("a" * 32), other.service("deferred.v1", {"deferred": body}), other.end()]
+    report = verify(stored(log))
+    assert [finding.detail for finding in report.findings] == ["2 of the deferred events that it announces are missing"]

@@ -1,0 +1,169 @@
+"""No result without its audit event, also while the audit topic takes none: lanes fail closed, or their events wait on
+the disk. One broker with Kafka's own authorizer; a deny rule is the outage."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_maas import topics
+from stream_maas.brokers import LocalKafka
+from tests.support.acls import AUTHORIZER, write_denied
+from tests.support.conservation import assert_answered_once, assert_audited_once, match_requests
+from tests.support.deployment import ReadAll, create_topics, read_deployment, request, send
+from tests.support.ledger import Audit, sealer
+from tests.support.log_reading import Tap, header
+from tests.support.traffic import Sent, text_request
+from tests.support.workers import Fleet, WorkerProcess
+
+pytestmark = pytest.mark.timeout(240)
+
+PARTITIONS = 2
+USER, PASSWORD = "worker", "not-a-secret"
+OUTAGE = "stream_maas_audit_outage"
+
+
+@pytest.fixture(scope="module")
+def broker(local_kafka_possible: None) -> Iterator[LocalKafka]:
+    with LocalKafka(listeners=["SASL_PLAINTEXT"], users={USER: PASSWORD}, properties=AUTHORIZER) as broker:
+        yield broker
+
+
+class Deployment:
+    """Topics, a worker that logs in, and requests that are remembered."""
+
+    def __init__(self, broker: LocalKafka, prefix: str, folder: Path, **settings: str) -> None:
+        self.bootstrap, self.prefix = broker.bootstrap, prefix
+        self.sent: dict[str, list[Sent]] = {}
+        login = {
+            "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+            "KAFKA_SASL_USERNAME": USER, "KAFKA_SASL_PASSWORD": PASSWORD,
+            "AUDIT_HEARTBEAT_MS": "200",
+        }  # fmt: skip
+        self.fleet = Fleet(broker.address("SASL_PLAINTEXT"), prefix, folder, settings=login | settings)
+
+    async def ask(self, count: int, lane: str = "") -> None:
+        """More requests."""
+        before = self.sent.setdefault(lane, [])
+        more = [
+            request(
+                number % PARTITIONS, text_request("quick and good", request_id=f"{lane}{number}"), f"{lane}{number}"
+            )
+            for number in range(len(before), len(before) + count)
+        ]
+        before += more
+        await send(self.bootstrap, topics.requests(self.prefix, lane), more)
+
+    def denied(self) -> Any:
+        return write_denied(self.bootstrap, topics.audit(self.prefix), USER)
+
+    async def check(self, read_all: ReadAll) -> None:
+        """Every request has one answer and one event."""
+        lanes = [lane for lane in self.sent if lane]
+        logged = await read_deployment(read_all, self.bootstrap, self.prefix, lanes)
+        expected: dict[str, Sent] = {}
+        for lane, sent in self.sent.items():
+            topic = topics.requests(self.prefix, lane)
+            expected |= match_requests(sent, [record for record in logged.requests if record.topic == topic])
+        assert_answered_once(expected, logged.results)
+        assert_audited_once(expected, logged.results, logged.audits)
+
+
+async def until(worker: WorkerProcess, metric: str, value: float) -> None:
+    async with asyncio.timeout(60):
+        while (await worker.metrics())[metric] != value:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+async def test_fail_closed(broker: LocalKafka, prefix: str, tmp_path: Path, read_all: ReadAll, delivery: str) -> None:
+    """Nothing is answered, the worker says why and stays alive; then everything is answered."""
+    await create_topics(broker.bootstrap, prefix, PARTITIONS)
+    deployment = Deployment(broker, prefix, tmp_path, WORKER_DELIVERY=delivery, WORKER_STALL_MS="1000")
+    async with Tap(broker.bootstrap, topics.results(prefix)) as tap:
+        with deployment.fleet as fleet:
+            worker = await fleet.start("w1").ready()
+            await deployment.ask(10)
+            await tap.until(10, "answers while all is well")
+            async with deployment.denied():
+                await deployment.ask(50)
+                await until(worker, OUTAGE, 1)
+                # Through some attempts more: it is asked again and again, and never too often.
+                failures = (await worker.metrics())["stream_maas_recoveries_total"]
+                while (await worker.metrics())["stream_maas_recoveries_total"] < failures + 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+                assert tap.count == 10, "a result went out without its event"
+                status, page = await worker.page("/readyz")
+                assert (status, "nothing is answered" in page) == (503, True)
+                assert (await worker.page("/healthz"))[0] == 200
+            await tap.until(60, "all answers, once the audit topic is back")
+            await until(worker, OUTAGE, 0)
+            assert (await worker.page("/readyz"))[0] == 200
+            assert await worker.stop() == 0
+    await deployment.check(read_all)
+
+
+async def test_spool(broker: LocalKafka, prefix: str, tmp_path: Path, read_all: ReadAll) -> None:
+    """A lane is answered on, its events wait on the disk, through SIGKILLs; another lane fails closed. Then the log has
+    everything, in valid chains, and says what was late."""
+    lanes = ("bulk",)
+    await create_topics(broker.bootstrap, prefix, PARTITIONS, lanes)
+    sealing = sealer(broker.bootstrap, prefix, "sealer", tmp_path / "sealer")
+    deployment = Deployment(
+        broker, prefix, tmp_path, TOPICS_LANES="bulk", AUDIT_SPOOL_LANES="default",
+        AUDIT_SPOOL_FOLDER=str(tmp_path / "spool"), WORKER_CHUNK_MAX_RECORDS="8",
+    )  # fmt: skip
+    try:
+        sealing.start()
+        async with Tap(broker.bootstrap, topics.results(prefix)) as tap:
+            with deployment.fleet as fleet:
+                worker = await fleet.start("w1").ready()
+                await sealing.ready()
+                audit = Audit(broker.bootstrap, prefix, tmp_path, [sealing.facts["vkey"]])
+                await deployment.ask(20)
+                await tap.until(20, "answers while all is well")
+                async with deployment.denied():
+                    await deployment.ask(20, "bulk")
+                    await deployment.ask(40)
+                    await tap.until(60, "answers from the spool")
+                    status, page = await worker.page("/readyz")
+                    assert (status, "wait in the spool" in page) == (200, True)
+                    assert (await worker.metrics())["stream_maas_audit_spool_events"] >= 40
+                    worker.kill()
+                    await deployment.ask(40)
+                    await worker.start().ready()
+                    await tap.until(100, "answers of the worker that came back in the outage")
+                    report = audit.verify("--with-results")
+                    assert (report["exit_code"], report["findings"], report["pending"]) == (3, [], 80)
+                    assert all(orjson.loads(one.value)["id"].isdigit() for one in tap.records), "bulk fails closed"
+                    worker.kill()
+                await worker.start().ready()
+                await tap.until(120, "answers of the lane that failed closed")
+                await until(worker, "stream_maas_audit_spool_events", 0)
+                await until(worker, OUTAGE, 0)
+                await deployment.ask(20)
+                await tap.until(140, "answers after the outage")
+                assert await worker.stop() == 0
+        report = audit.verify("--with-results", "--wait", "60")
+    finally:
+        sealing.close()
+    assert (report["exit_code"], report["findings"]) == (0, []), report
+    assert (report["gaps"], report["duplicates"], report["pending"]) == (0, 0, 0)
+    assert report["deferred"] >= 80
+    assert report["unclean_ends"] == 2
+    late = sum(header(record, "maas-audit-deferred") is not None for record in tap.records)
+    assert late == 80
+    await deployment.check(read_all)
+    told = [
+        orjson.loads(record.value)["data"]["deferred"]
+        for record in (await read_deployment(read_all, broker.bootstrap, prefix, lanes)).service_events
+        if b"audit.deferred.v1" in record.value
+    ]
+    assert sum(each["events"] for each in told) == report["deferred"]
+    assert {each["reason"] for each in told} == {"TopicAuthorizationFailedError"}
+    assert all(0 < each["since_us"] <= each["first_us"] <= each["last_us"] for each in told)
