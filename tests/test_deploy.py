@@ -559,7 +559,10 @@ def test_the_sealer_s_manifest_fits_the_others(manifests: dict[str, dict[str, An
     folder = KUBERNETES / "ledger"
     (kustomization,) = documents(folder / "kustomization.yaml")
     (sealer,) = documents(folder / "sealer.yaml")
-    assert kustomization["resources"] == ["sealer.yaml"]
+    assert kustomization["resources"] == ["sealer.yaml", "service.yaml"]
+    (service,) = documents(folder / "service.yaml")
+    assert service["metadata"]["name"] == sealer["spec"]["serviceName"]
+    assert service["spec"]["selector"] == sealer["spec"]["selector"]["matchLabels"]
     assert kustomization["images"] == [{"name": "stream-maas", "newTag": __version__}]
     assert kustomization["namespace"] == manifests["Kustomization"]["namespace"]
     pod = sealer["spec"]["template"]["spec"]
