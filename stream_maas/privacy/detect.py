@@ -91,15 +91,18 @@ class Detector:
         `hint`: the entity type that the field's name announces. `known`: numbers already found in this record;
         grows. Raises RuntimeError (without values) for text made to take many rounds.
         """
-        folded = fold(text)
-        known = {} if known is None else known
+        return self.search(fold(text), hint, {} if known is None else known)[0]
+
+    def search(self, folded: Folded, hint: str | None, known: Known) -> tuple[list[Span], str]:
+        """`find` for a text that is folded already, and the folded text with its finds masked: in that, nothing is
+        found any more as long as `known` does not grow."""
         found: list[Span] = []
         rest = folded.text
         for _ in range(_MOST_ROUNDS):
             spans = self._round(rest, hint, known)
             if not spans:
-                return _in_original(found, folded)
-            found = sorted(found + _before_masking(spans, found))
+                return _in_original(found, folded), rest
+            found = sorted(found + _before_masking(spans, found)) if found else spans
             rest = cut(folded.text, found)
         raise RuntimeError("text is not redacted after the last round")
 

@@ -173,13 +173,13 @@ class Redactor:
         return Redacted(value, treatment.counts, key, treatment.report(self.ruleset, self.engine))
 
     def _run(self, walk: Walk, whole: str, visit: Callable[[Walk, T], T], value: T) -> T:
-        """`visit` until nothing more is learned or changed. `whole` names in messages what is redacted."""
+        """`visit` until nothing is left that was learned too late or changes any more. `whole` names in messages what
+        is redacted."""
         treatment = walk.treatment
         try:
             for _ in range(_MOST_PASSES):
-                knowledge = treatment.knowledge()
                 visited = visit(walk, value)
-                if treatment.knowledge() == knowledge and (not treatment.unsettled or _is_same(visited, value)):
+                if not treatment.is_stale() and (not treatment.unsettled or _is_same(visited, value)):
                     return visited
                 value = visited
                 walk.start_again()

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from stream_maas.privacy.chunks import CHUNK_CHARS, find_in_chunks
 from stream_maas.privacy.detect import Detector, learn
-from stream_maas.privacy.fold import fold
+from stream_maas.privacy.fold import Folded, fold
 from stream_maas.privacy.forced import is_nothing
 from stream_maas.privacy.keys import PseudonymKey
 from stream_maas.privacy.operators import Writing
@@ -46,6 +46,7 @@ NUMBER: Final = "json_number"
 """Recognizer of JSON numbers: a field name, a checksum or a known number."""
 _KNOWN_SCORE: Final = 1
 _SURE: Final = 100
+_ANY_NUMBER: Final = "0" * FEWEST_DIGITS
 _FEWEST_CHARS: Final = 4
 """Shorter values are everywhere; of other scripts two characters can be a name."""
 _FEWEST_WIDE_CHARS: Final = 2
@@ -104,6 +105,7 @@ class Treatment:
         "operators",
         "place",
         "places",
+        "seen",
         "shadow",
         "state",
         "subject",
@@ -134,15 +136,26 @@ class Treatment:
         """The last pass left nothing that its operators may be asked about again: only what it learned is new."""
         self.model: NameModel | None = None
         self.model_texts = 0
+        self.seen: list[tuple[str, int, int]] = []
+        """Of each text of this pass: what was left of it, and how many known numbers and values it was searched for."""
         self.listener: Callable[[Find], None] | None = None
         """Told of every find, for `explain`."""
 
-    def knowledge(self) -> int:
-        """Grows when something is learned that earlier parts of the record have not been searched for."""
-        return len(self.known) + len(self.values)
+    def saw_number(self) -> None:
+        """A JSON number was looked at that could turn out to be a known one."""
+        self.seen.append((_ANY_NUMBER, len(self.known), len(self.values)))
+
+    def is_stale(self) -> bool:
+        """Whether something was learned in this pass that stands where it was not looked for yet."""
+        numbers, values = len(self.known), len(self.values)
+        return any(
+            (known < numbers and RUN.search(rest)) or (valued < values and any(value in rest for value in self.values))
+            for rest, known, valued in self.seen
+        )
 
     def start_again(self) -> None:
         """Begin another pass over what the last one left."""
+        self.seen = []
         self.kept = 0
         self.is_settled = not self.unsettled
         self.unsettled = False
@@ -166,14 +179,18 @@ class Treatment:
         """`text` with its finds treated; the same object if nothing changed."""
         shown, edits = view(text)
         detector = self.engine.detector
-        if self.is_settled and not RUN.search(fold(shown).text):
-            spans = []  # what was learned meanwhile is numbers, and values that are looked for below
+        folded = fold(shown)
+        spans: list[Span] = []
+        if self.is_settled and not RUN.search(folded.text):
+            rest = folded.text  # what was learned meanwhile is numbers, and values that are looked for below
         elif len(shown) <= CHUNK_CHARS:
-            spans = detector.find(shown, hint=hint, known=self.known)
+            spans, rest = detector.search(folded, hint, self.known)
         else:
-            spans = find_in_chunks(detector, shown, hint, self.known)
-        if self.values:
-            spans = self._with_known_values(shown, spans)
+            spans, rest = find_in_chunks(detector, shown, hint, self.known), folded.text
+        if self.values and (known := self._known_values(folded)):
+            spans = resolve([*spans, *known])
+            rest = folded.text
+        self.seen.append((rest, len(self.known), len(self.values)))
         result = text
         if spans:
             result = self._written(text, before(spans, edits) if edits else spans, hint)
@@ -273,18 +290,16 @@ class Treatment:
         if len(folded) >= fewest and len(self.values) < _MOST_VALUES and not TOKEN.search(folded):
             self.values.setdefault(folded, entity_type)
 
-    def _with_known_values(self, text: str, spans: list[Span]) -> list[Span]:
-        folded = fold(text)
+    def _known_values(self, folded: Folded) -> list[Span]:
+        """Where values stand that were announced elsewhere in the record, in offsets of the original."""
         found = [
             Span(start, end, entity_type, KNOWN_VALUE, _KNOWN_SCORE)
             for value, entity_type in self.values.items()
             for start, end in _occurrences(folded.text, value)
         ]
-        if not found:
-            return spans
-        if (origins := folded.origins) is not None:
-            found = [span._replace(start=origins[span.start], end=origins[span.end]) for span in found]
-        return resolve([*spans, *found])
+        if found and (origins := folded.origins) is not None:
+            return [span._replace(start=origins[span.start], end=origins[span.end]) for span in found]
+        return found
 
     # Counts -------------------------------------------------------------------------------------------------------
 

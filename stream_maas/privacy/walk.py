@@ -101,8 +101,11 @@ class Walk:
             redacted = self.text(inner.text, None, depth + 1)
             self.nesting -= 2
             if redacted is not inner.text:
+                treatment.unsettled = treatment.unsettled or hint is not None
                 return inner.again(redacted)
         treated = treatment.text(text, hint)
+        if hint is not None and treated is not text:
+            treatment.unsettled = True  # what is left may be short enough to be forced
         if state.asks_model:
             return treatment.by_model(treated) if treated is text else treatment.again(treated)
         return treated
@@ -156,9 +159,12 @@ class Walk:
         are personal: eleven digits that might be a telephone number are far more often a quantity."""
         treat_as = self.treatment.state.treat_as
         if isinstance(data, list | tuple):
-            if hint is None and treat_as is None and are_small(data, self._smallest_personal()):
+            smallest = self._smallest_personal()
+            if hint is None and treat_as is None and are_small(data, smallest):
                 # Compared at once, so they count as one: an image has more values than a record may have texts.
                 self._enter(1)
+                if smallest > _SMALLEST_KNOWN_INTEGER and not are_small(data, _SMALLEST_KNOWN_INTEGER):
+                    self.treatment.saw_number()
                 return data
             return self._sequence(data, hint, depth, numeric=True)
         if isinstance(data, int | float) and not isinstance(data, bool):
@@ -237,6 +243,8 @@ class Walk:
         treatment.on_trial()
         if hint == _GPS and type(number) is float and -_LARGEST_DEGREE <= number <= _LARGEST_DEGREE:
             return None if number == round(number, 1) else _GPS
+        if not -_SMALLEST_KNOWN_INTEGER < number < _SMALLEST_KNOWN_INTEGER:
+            treatment.saw_number()
         smallest = self._smallest_personal()
         if hint is None and -smallest < number < smallest:
             return None
