@@ -22,8 +22,9 @@ _WORD: Final = re.compile(rf"[^\W\d_{_HAN}]+#?|[{_HAN}]+")
 _LAST_WORD: Final = re.compile(r"[^\W\d_]+[\W\d_]*$")
 _UNSPACED_ONLY: Final = re.compile(f"[{_HAN}]+")
 _SPACE: Final = r"s?[\W_]{1,3}"
-_REACH: Final = re.compile(r"[^0-9@\[\]]*")
-"""Read backwards: nothing that is, was or may become a find lies between a word and the number it announces."""
+_STOPS: Final = re.compile(r"[0-9@\[\]]")
+"""Nothing that is, was or may become a find lies between a word and the number it announces."""
+_LETTERS: Final = re.compile(rf"[^\W\d_{_HAN}]+")
 _BREAK: Final = re.compile(r"[,;!?]|[.]\s")
 _IN_BRACKETS: Final = re.compile(r" ?\(([^()0-9\[\]]{2,20})\)")
 _JOINS: Final = re.compile(r"[\s,;/&|+]*(?:(?:and|or|und|oder|y|e|o|ou|et|или|и|和|或|、)\s*)?")
@@ -41,6 +42,8 @@ class CueIndex:
         self._phrases: dict[str, frozenset[Key]] = {}
         self._unspaced: dict[str, frozenset[Key]] = {}
         self._search_spaced = self._search_unspaced = re.compile("(?!)")
+        self._first_words: frozenset[str] = frozenset()
+        """What cues begin with, in singular and plural: most windows hold none of it, and the search ends there."""
         self._placeholders: dict[str, frozenset[Key]] = {}
 
     def add(self, cues: Iterable[str], entity_type: str) -> Key:
@@ -61,6 +64,7 @@ class CueIndex:
         if self._unspaced:
             self._search_unspaced = re.compile(f"(?=({trie_pattern(self._unspaced)}))")
         if self._phrases:
+            self._first_words = frozenset(form for phrase in self._phrases for form in _beginnings(phrase))
             trie = trie_pattern(self._phrases, lambda character: _SPACE if character == " " else re.escape(character))
             self._search_spaced = re.compile(rf"(?<![^\W\d_{_HAN}])({trie})s?(?![^\W\d_{_HAN}])")
         for phrase in sorted(self._phrases, key=len):  # what a phrase holds is announced as well
@@ -77,17 +81,20 @@ class CueIndex:
         """
         if start < 2:
             return _NO_KEYS
-        window = text[max(0, start - _WINDOW_CHARS) : start].lower()
-        reached = _REACH.match(window[::-1])
-        reach_start = len(window) - (reached.end() if reached else 0)
+        window = text[max(0, start - _WINDOW_CHARS) : start]
+        stop = _STOPS.search(window[::-1])
+        reach_start = len(window) - stop.start() if stop else 0
         found = _NO_KEYS
         if reach_start and window[reach_start - 1] == "]" and _JOINS.fullmatch(window, reach_start):
-            found = self._placeholders.get(window[window.rfind("[", 0, reach_start) : reach_start], _NO_KEYS)
-        for match in self._search_spaced.finditer(window, reach_start):
-            if _is_near(window, match.end()):
-                found |= self._phrases[_normal(match.group(1))]
+            mask = window[window.rfind("[", 0, reach_start) : reach_start].lower()
+            found = self._placeholders.get(mask, _NO_KEYS)
+        window = window[reach_start:].lower()
+        if not self._first_words.isdisjoint(_LETTERS.findall(window)):
+            for match in self._search_spaced.finditer(window):
+                if _is_near(window, match.end()):
+                    found |= self._phrases[_normal(match.group(1))]
         if not window.isascii():
-            for match in self._search_unspaced.finditer(window, reach_start):
+            for match in self._search_unspaced.finditer(window):
                 if _is_near(window, match.end(1)):
                     found |= self._unspaced[match.group(1)]
         return found
@@ -106,6 +113,14 @@ def _is_near(window: str, end: int) -> bool:
         return False
     last_word = _LAST_WORD.search(window, end)
     return last_word is None or not _BREAK.search(window, end, last_word.start())
+
+
+def _beginnings(phrase: str) -> tuple[str, ...]:
+    """The first run of letters in `phrase`, with an "s" behind it too."""
+    match = _LETTERS.search(phrase)
+    if match is None:
+        raise ValueError("a cue has a word in it")
+    return match.group(), f"{match.group()}s"
 
 
 def _normal(phrase: str) -> str:
