@@ -2,13 +2,14 @@
 
 A run is digits with little between them. A window is some neighbouring groups of a run; its grouping, "3-2-4", is
 looked up for all rows at once by one pattern over the run's shape. Layouts are few and short, so the windows tried are
-a small multiple of the groups, whatever the digits.
+a small multiple of the groups, whatever the digits. How a run can be read depends on its layout alone, and most runs
+are laid out like one before: readings are kept, digits are not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from stream_maas.privacy.cues import CueIndex, Key, joins
@@ -17,10 +18,13 @@ from stream_maas.privacy.rows import Number, expand
 from stream_maas.privacy.runs import (
     MOST_DIGITS,
     RUN,
-    Run,
-    Window,
+    WITHOUT_GAPS,
+    Layout,
     groups_in,
+    is_glued_to_code,
     is_inside_uuid,
+    is_touched,
+    run_at,
     shape_of,
 )
 from stream_maas.privacy.spans import Known, Span
@@ -29,11 +33,14 @@ KNOWN_RECOGNIZER: Final = "known_number"
 _KNOWN_SCORE: Final = 100
 _FEW_KNOWN: Final = 16
 """Up to so many known numbers it is cheaper to ask for each first than to look up every window."""
-_MOST_GROUPS_IN_WHOLE_RUN: Final = 19
 _NEAR_CHARS: Final = 64
 _RECENT: Final = 8
 """Windows come in the order of their beginnings, so only the last finds can overlap the next."""
 _NO_KEYS: Final[frozenset[Key]] = frozenset()
+_ANY_DIGITS: Final = "[0-9]+"
+_LONGEST_KEPT: Final = 48
+"""Characters of a run whose reading is worth keeping: longer ones are tables and noise, no two alike."""
+_MOST_KEPT: Final = 4_096
 
 
 class _Rule(NamedTuple):
@@ -41,6 +48,7 @@ class _Rule(NamedTuple):
 
     row: Number
     has_form: Callable[[str], object]
+    takes_any_digits: bool
     cue: Key | None
     not_shapes: frozenset[bytes]
     has_script: Callable[[str, int, int], object] | None
@@ -52,43 +60,86 @@ class _Rules(NamedTuple):
     unannounced: list[_Rule]
     """Those that need no cue, or that a script near the number may do for."""
     announced: list[_Rule]
-    all: list[_Rule]
+
+    def only(self, shape: bytes, *, is_fraction: bool, stands_free: bool) -> _Rules:
+        """The rules that can hold for a window of this shape that is a fraction, or goes on beyond its ends."""
+
+        def can_hold(rule: _Rule) -> bool:
+            return not is_fraction if rule.row.strong else stands_free and shape not in rule.not_shapes
+
+        return _Rules(list(filter(can_hold, self.unannounced)), list(filter(can_hold, self.announced)))
+
+
+class _Grouping(NamedTuple):
+    """Groups `first` to `last` of a run, [start, end) counted from its beginning, and what they may be."""
+
+    first: int
+    last: int
+    start: int
+    end: int
+    is_last: bool
+    """The run ends with it."""
+    rules: _Rules
+
+
+class _Reading(NamedTuple):
+    """All groupings that rows list for runs of one layout."""
+
+    layout: Layout
+    groupings: Iterable[_Grouping]
 
 
 class _Words:
     """What announces something to a run: read once, and only if some row asks."""
 
-    __slots__ = ("_after", "_before", "_cues", "_run", "ends", "may_follow")
+    __slots__ = ("_after", "_before", "_cues", "_end", "_hint", "_may_follow", "_start", "_text", "ends")
 
-    def __init__(self, cues: CueIndex, run: Run, ends: dict[str, int]) -> None:
+    def __init__(self, cues: CueIndex, text: str, run: tuple[int, int], ends: dict[str, int], hint: str | None) -> None:
         self._cues = cues
-        self._run = run
-        self.ends = ends
-        """Entity type -> end of its last find, which announces the next item of a list."""
+        self._text = text
+        self._start, end = run
+        self._end = end
+        self._hint = hint
         self._before: frozenset[Key] | None = None
         self._after: frozenset[Key] | None = None
-        self.may_follow = run.text[run.end : run.end + 1] == "(" or run.text[run.end : run.end + 2] == " ("
+        self._may_follow = text[end : end + 1] == "(" or text[end : end + 2] == " ("
         """A cue in brackets may stand behind the run."""
+        self.ends = ends
+        """Entity type -> end of its last find, which announces the next item of a list."""
 
-    def rules(self, rules: _Rules, first: int, last: int) -> list[_Rule]:
-        """Those of `rules` that need no cue, or have one, for groups `first` to `last`.
+    def may_announce(self) -> bool:
+        """Whether anything but the words before the run can announce a window of it."""
+        return bool(self.ends or self._hint or self._may_follow)
 
-        No word can stand inside of a run, so only its first group may have one before it and its last group one behind.
-        """
+    def rules(self, grouping: _Grouping, *, is_free: bool) -> list[_Rule]:
+        """The rules of `grouping` that need no cue, or have one, or the field's name instead. Words are asked only if
+        it `is_free` of finds: if the find does not stand after all, the next round reads the rest."""
+        rules = grouping.rules
+        possible = self._announced(grouping) if is_free else rules.unannounced
+        if self._hint:
+            hinted = [rule for rule in rules.announced if rule.row.entity_type == self._hint and rule not in possible]
+            possible = sorted([*possible, *hinted], key=_score) if hinted else possible
+        return possible
+
+    def _announced(self, grouping: _Grouping) -> list[_Rule]:
+        """No word can stand inside of a run, so only its first group may have one before it and its last group one
+        behind."""
         keys = _NO_KEYS
-        run = self._run
-        if first == 0:
+        text = self._text
+        if grouping.first == 0:
             if self._before is None:
-                self._before = self._cues.before(run.text, run.start)
+                self._before = self._cues.before(text, self._start)
             keys = self._before
-        if self.may_follow and last + 1 == len(run.bounds):
+        if self._may_follow and grouping.is_last:
             if self._after is None:
-                self._after = self._cues.after(run.text, run.end)
+                self._after = self._cues.after(text, self._end)
             keys |= self._after
-        start = run.bounds[first][0]
-        following = [
-            kind for kind, end in self.ends.items() if joins(run.text, end, start - (run.text[start - 1] == "("))
-        ]
+        following: list[str] = []
+        if self.ends:
+            start = self._start + grouping.start
+            start -= text[start] != "(" == text[start - 1]
+            following = [kind for kind, end in self.ends.items() if joins(text, end, start)]
+        rules = grouping.rules
         if not keys and not following:
             return rules.unannounced
         announced = [rule for rule in rules.announced if rule.cue in keys or rule.row.entity_type in following]
@@ -105,12 +156,14 @@ class NumberFinder:
     def __init__(self, rows: Sequence[Number], cues: CueIndex) -> None:
         self._cues = cues
         self._by_shape: dict[bytes, _Rules] = {}
-        self._any_grouping = _Rules([], [], [])
-        self._even_grouping = _Rules([], [], [])
+        self._any_grouping = _Rules([], [])
+        self._even_grouping = _Rules([], [])
+        self._readings: dict[bytes, _Reading] = {}
         for row in rows:
             rule = _Rule(
                 row,
                 re.compile(row.form).fullmatch,
+                row.form == _ANY_DIGITS,
                 cues.add(row.cues, row.entity_type) if row.cues else None,
                 frozenset(shape_of(plain) for layout in row.not_layouts for plain in expand(layout)),
                 re.compile(f"[{row.script}]").search if row.script else None,
@@ -132,51 +185,32 @@ class NumberFinder:
                 _add(self._even_grouping, rule)
             else:
                 for plain in expand(layout):
-                    _add(self._by_shape.setdefault(shape_of(plain), _Rules([], [], [])), rule)
+                    _add(self._by_shape.setdefault(shape_of(plain), _Rules([], [])), rule)
 
-    def find(self, text: str, hint: str | None, known: Known) -> Iterator[Span]:
+    def find(self, text: str, hint: str | None, known: Known) -> list[Span]:
         """Candidates, overlapping or not. `hint`: entity type whose rows need no announcing word."""
+        found: list[Span] = []
         ends: dict[str, int] = {}
         for match in RUN.finditer(text):
-            run = Run(text, *match.span())
-            words = _Words(self._cues, run, ends)
-            taken: list[Window] = []
-            for first, shape, rules in self._groupings(run):
-                possible = rules.unannounced
-                if rules.announced and (first == 0 or ends or hint or words.may_follow):
-                    possible = self._possible(first, shape, rules, words, taken, hint)
+            start, end, picture = run_at(text, *match.span())
+            words = _Words(self._cues, text, (start, end), ends, hint)
+            taken: list[_Grouping] = []
+            layout, groupings = self._reading(picture, words)
+            for grouping in groupings:
+                possible = grouping.rules.unannounced
+                if grouping.rules.announced and (grouping.first == 0 or words.may_announce()):
+                    possible = words.rules(grouping, is_free=_is_free(grouping, taken))
                 if not possible:
                     continue
-                last = first + groups_in(shape) - 1
-                digits = run.digits(first, last)
-                fitting = [rule for rule in possible if rule.has_form(digits)]
-                if not fitting:
-                    continue
-                window = Window(run, first, last, shape)
-                row = _accepting(window, digits, fitting)
+                window = start + grouping.start, start + grouping.end
+                row = _accepting(text, *window, grouping.first == grouping.last, possible)
                 if row is not None:
-                    taken.append(window)
-                    ends[row.entity_type] = window.end
-                    yield Span(window.start, window.end, row.entity_type, row.name, row.score)
+                    taken.append(grouping)
+                    ends[row.entity_type] = window[1]
+                    found.append(Span(*window, row.entity_type, row.name, row.score))
             if known:
-                yield from _known_windows(run, known)
-
-    def _possible(
-        self, first: int, shape: bytes, rules: _Rules, words: _Words, taken: list[Window], hint: str | None
-    ) -> list[_Rule]:
-        """Those of `rules` that need no cue, or have one, or the field's name instead.
-
-        What overlaps a find is not worth a search for a cue: if the find does not stand after all, the next round reads
-        the rest.
-        """
-        last = first + groups_in(shape) - 1
-        possible = rules.unannounced
-        if not any(first <= other.last and other.first <= last for other in taken[-_RECENT:]):
-            possible = words.rules(rules, first, last)
-        if hint:
-            hinted = [rule for rule in rules.announced if rule.row.entity_type == hint and rule not in possible]
-            possible = sorted([*possible, *hinted], key=_score) if hinted else possible
-        return possible
+                found += _known_windows(text, start, layout, known)
+        return found
 
     def strong_integer(self, digits: str) -> str | None:
         """The entity type that bare `digits` verify as, by checksum; None if no strong row accepts them."""
@@ -189,9 +223,39 @@ class NumberFinder:
                 return row.entity_type
         return None
 
-    def _groupings(self, run: Run) -> Iterator[tuple[int, bytes, _Rules]]:
+    def _reading(self, picture: bytes, words: _Words) -> _Reading:
+        """How a run of this picture is read. One that is not kept leaves out what `words` cannot announce."""
+        reading = self._readings.get(picture)
+        if reading is None:
+            layout = Layout(picture)
+            if len(picture) > _LONGEST_KEPT:
+                return _Reading(layout, self._read(layout, words))
+            reading = _Reading(layout, tuple(self._read(layout, None)))
+            if len(self._readings) >= _MOST_KEPT:
+                self._readings.clear()
+            self._readings[picture] = reading
+        return reading
+
+    def _read(self, layout: Layout, words: _Words | None) -> Iterator[_Grouping]:
+        bounds: list[tuple[int, int]] | None = None
+        for first, shape, rules in self._listed(layout):
+            if words and first and not rules.unannounced and not words.may_announce():
+                continue
+            if bounds is None:
+                bounds = layout.bounds
+            last = first + groups_in(shape) - 1
+            is_fraction = layout.is_fraction(first, last)
+            stands_free = layout.stands_free(first, last, shape)
+            if is_fraction or not stands_free or len(bounds) > 1:
+                rules = rules.only(shape, is_fraction=is_fraction, stands_free=stands_free)
+            if rules.unannounced or rules.announced:
+                yield _Grouping(
+                    first, last, layout.start_of(first, shape), bounds[last][1], last + 1 == len(bounds), rules
+                )
+
+    def _listed(self, layout: Layout) -> Iterator[tuple[int, bytes, _Rules]]:
         """Every grouping that some row lists: its first group, its shape and its rules."""
-        shape = run.shape
+        shape = layout.shape
         if len(shape) == 1:
             rules = self._by_shape.get(shape)
             if rules:
@@ -207,45 +271,53 @@ class NumberFinder:
                 yield first, word, self._by_shape[word]
             match = self._search(shape, at + 1)
         if len(shape) < 2 * MOST_DIGITS:
-            rules = self._even_grouping if run.is_even() else self._any_grouping
+            rules = self._even_grouping if layout.is_even() else self._any_grouping
             yield 0, shape if b")" in shape else shape.lstrip(b"("), rules
 
 
-def _accepting(window: Window, digits: str, rules: list[_Rule]) -> Number | None:
-    """The row of the first of `rules`, all of the right form, that holds for `digits` and where they stand."""
+def _is_free(grouping: _Grouping, taken: Sequence[_Grouping]) -> bool:
+    """Whether no find overlaps the grouping."""
+    return not any(grouping.first <= other.last and other.first <= grouping.last for other in taken[-_RECENT:])
+
+
+def _accepting(text: str, start: int, end: int, is_single: bool, rules: Sequence[_Rule]) -> Number | None:  # noqa: FBT001
+    """The row of the first of `rules` that holds for the digits in [start, end) and what touches them."""
+    digits = text[start:end]
+    is_plain = digits.isdigit()
+    if not is_plain:
+        digits = digits.translate(WITHOUT_GAPS)
+        is_plain = digits.isdigit()
+    is_alone: bool | None = None
     for rule in rules:
+        if not (is_plain and rule.takes_any_digits) and not rule.has_form(digits):
+            continue
         row = rule.row
         if row.strong:
-            if window.is_fraction() or window.is_glued_to_code():
+            if is_glued_to_code(text, start, end):
                 continue
-        elif not window.stands_alone() or window.shape in rule.not_shapes:
-            continue
-        if rule.has_script and not _is_in_script(window, rule.has_script):
+        else:
+            if is_alone is None:
+                is_alone = not is_touched(text, start, end, is_single=is_single)
+            if not is_alone:
+                continue
+        if rule.has_script and not rule.has_script(text, max(0, start - _NEAR_CHARS), end + _NEAR_CHARS):
             continue
         if row.verify and not row.verify(digits):
             continue
-        return None if is_inside_uuid(window.run.text, window.start, window.end) else row
+        return None if is_inside_uuid(text, start, end) else row
     return None
 
 
 def _add(rules: _Rules, rule: _Rule) -> None:
-    if rule in rules.all:
-        return
-    rules.all.append(rule)
-    if rule.cue is None:
-        rules.unannounced.append(rule)
-    else:
-        rules.announced.append(rule)
+    listed = rules.unannounced if rule.cue is None else rules.announced
+    if rule not in listed:
+        listed.append(rule)
 
 
-def _is_in_script(window: Window, has_script: Callable[[str, int, int], object]) -> bool:
-    start, end = max(0, window.start - _NEAR_CHARS), window.end + _NEAR_CHARS
-    return has_script(window.run.text, start, end) is not None
-
-
-def _known_windows(run: Run, known: Known) -> Iterator[Span]:
-    """Windows whose digits were found elsewhere in the record."""
-    groups = [run.text[start:end] for start, end in run.bounds]
+def _known_windows(text: str, start: int, layout: Layout, known: Known) -> Iterator[Span]:
+    """Windows of the run at `start` whose digits were found elsewhere in the record."""
+    bounds = layout.bounds
+    groups = [text[start + first : start + end] for first, end in bounds]
     if len(known) <= _FEW_KNOWN:
         all_digits = "".join(groups)
         if not any(number in all_digits for number in known):
@@ -258,4 +330,5 @@ def _known_windows(run: Run, known: Known) -> Iterator[Span]:
                 break
             entity_type = known.get(digits) or known.get(digits.lstrip("0"))
             if entity_type:
-                yield Span(run.bounds[first][0], run.bounds[last][1], entity_type, KNOWN_RECOGNIZER, _KNOWN_SCORE)
+                window = start + bounds[first][0], start + bounds[last][1]
+                yield Span(*window, entity_type, KNOWN_RECOGNIZER, _KNOWN_SCORE)

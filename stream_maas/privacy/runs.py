@@ -1,4 +1,4 @@
-"""How digits stand in a text: runs, their groups, and whether some groups of a run stand by themselves."""
+"""How digits stand in a text: runs, how their groups are laid out, and what touches some of the groups."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ RUN_PATTERN: Final = f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1}}}"
 """The beginning of every run; the gate's class for all numbers."""
 RUN: Final = re.compile(f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1},}}")
 _PIECE: Final = re.compile("([^0-9]*)([0-9]+)")
-_WITHOUT_GAPS: Final = dict.fromkeys(map(ord, _GAP_CHARACTERS))
+WITHOUT_GAPS: Final = dict.fromkeys(map(ord, _GAP_CHARACTERS))
 _BRACKET: Final = ord("(")
 
 _GAPS_TO_SPACES: Final = bytes(code if 48 <= code < 58 else ord(" ") for code in range(256))
-_DIGIT_BYTES: Final = b"0123456789"
+_DIGITS_TO_NINES: Final = bytes(ord("9") if 48 <= code < 58 else code for code in range(256))
 _GAPS: Final = _GAP_CHARACTERS.encode()
 _BARE_GAPS: Final = (
     (b"  ", b" "), (b" - ", b"-"), (b" -", b"-"), (b"- ", b"-"), (b" (", b"("), (b") ", b")"), (b")-", b")"),
@@ -35,7 +35,7 @@ _UUID: Final = re.compile("[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _UUID_CHARS: Final = 36
 _UUID_HYPHENS: Final = 4
 _BEFORE_X: Final = (17, 3)
-_TIES: Final = ("-", ".")
+_TIES: Final = (b"-", b".")
 """Between a bare number and its neighbour these make both parts of something else."""
 _CURRENCIES: Final = frozenset("$€£¥₹₩₽")
 LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -53,67 +53,86 @@ def shape_of(layout: str) -> bytes:
     return b"".join(gap.encode() + bytes([int(width)]) for gap, width in _PIECE.findall(layout))
 
 
-class Run:
-    """One run of digit groups, [start, end) of `text`. `shape`: see `shape_of`; too wide a group is MOST_DIGITS + 1."""
+class Layout:
+    """How the digits of a run are grouped, whatever they are; offsets count from the run's beginning.
 
-    __slots__ = ("_bounds", "_widths", "end", "shape", "start", "text")
+    `picture`: the run with 9 for every digit. `shape`: see `shape_of`; too wide a group is MOST_DIGITS + 1.
+    """
 
-    def __init__(self, text: str, start: int, end: int) -> None:
-        raw = text[start:end].encode("ascii")
-        if text[end : end + 1] in ("X", "x") and _is_x_due(text, start, end):
-            raw += b"0"
-            end += 1
-        if start and text[start - 1] == "(":
-            start -= 1
-            raw = b"(" + raw
-        self._widths = widths = list(map(len, raw.translate(_GAPS_TO_SPACES).split(b" ")))
+    __slots__ = ("_bounds", "_widths", "picture", "shape")
+
+    def __init__(self, picture: bytes) -> None:
+        self.picture = picture
+        self._widths = widths = list(map(len, picture.translate(_GAPS_TO_SPACES).split(b" ")))
         shape = bytearray(2 * len(widths) - 1)
         try:
             shape[::2] = bytes(widths).translate(_CLAMPED)
         except ValueError:  # a width above 255
             shape[::2] = bytes([min(width, _TOO_WIDE) for width in widths])
-        shape[1::2] = raw.translate(None, _DIGIT_BYTES)
+        shape[1::2] = picture.translate(None, b"9")
         if 0 in shape:
             shape = shape.replace(b"\0", b"")
             if b" " in shape or b")-" in shape:
                 for spaced, bare in _BARE_GAPS:
                     shape = shape.replace(spaced, bare)
-        self.text = text
-        self.start = start
-        self.end = end
         self.shape = bytes(shape)
-        self._bounds: list[tuple[int, int]] | None = [(start, end)] if len(widths) == 1 else None
+        self._bounds: list[tuple[int, int]] | None = None
 
     @property
     def bounds(self) -> list[tuple[int, int]]:
-        """Where each group starts and ends in the text. Most runs hold no find and need none."""
+        """Where each group starts and ends. Most runs hold no find and need none."""
         if self._bounds is None:
             widths = self._widths
-            starts = compress(accumulate([width + 1 for width in widths], initial=self.start), widths)
+            starts = compress(accumulate([width + 1 for width in widths], initial=0), widths)
             self._bounds = [(start, start + width) for start, width in zip(starts, filter(None, widths), strict=True)]
         return self._bounds
 
-    def digits(self, first: int, last: int) -> str:
-        """The digits of groups `first` to `last`."""
+    def start_of(self, first: int, shape: bytes) -> int:
+        """Where a window from group `first` on begins, whose `shape` begins with a bracket if the window does."""
+        start = self.bounds[first][0]
+        return start if shape[0] != _BRACKET else self.picture.rindex(b"(", 0, start)
+
+    def gap_before(self, group: int) -> bytes:
+        """What stands between this group and the one before, b"" for the first and behind the last."""
         bounds = self.bounds
-        text = self.text[bounds[first][0] : bounds[last][1]]
-        return text if first == last else text.translate(_WITHOUT_GAPS)
+        return self.picture[bounds[group - 1][1] : bounds[group][0]] if 0 < group < len(bounds) else b""
 
-    def gap_before(self, group: int) -> str:
-        """What stands between this group and the one before, "" for the first."""
-        return self.text[self.bounds[group - 1][1] : self.bounds[group][0]] if group else ""
+    def is_fraction(self, first: int, last: int) -> bool:
+        """One group behind a decimal point: the digits of 3.4111111111111111 are not a card."""
+        return first == last and self.gap_before(first) == b"."
 
-    def gap_after(self, group: int) -> str:
-        """What stands between this group and the next, "" for the last."""
-        return self.gap_before(group + 1) if group + 1 < len(self.bounds) else ""
-
-    def width(self, group: int) -> int:
-        start, end = self.bounds[group]
-        return end - start
+    def stands_free(self, first: int, last: int, shape: bytes) -> bool:
+        """Whether groups `first` to `last` end where they do because something else begins: no neighbour goes on."""
+        if first == last:
+            return self.gap_before(first) not in _TIES and self.gap_before(last + 1) not in _TIES
+        if first > 0 and shape[0] != _BRACKET and self._continues(first, first + 1):
+            return False
+        return last + 1 == len(self.bounds) or not self._continues(last + 1, last)
 
     def is_even(self) -> bool:
         """One separator throughout, and groups of one width (the last may be narrower)."""
         return _EVEN.fullmatch(self.shape) is not None
+
+    def _continues(self, outer: int, inner: int) -> bool:
+        """Whether the gap before group `outer`, at one end of a window, looks like its own gap before `inner`."""
+        gap = self.gap_before(outer)
+        if gap != self.gap_before(inner):
+            return False
+        bounds = self.bounds
+        (before, start), (end, after) = bounds[outer - 1], bounds[outer]
+        return gap != b" " or start - before == after - end
+
+
+def run_at(text: str, start: int, end: int) -> tuple[int, int, bytes]:
+    """The run that RUN matched at [start, end), with its opening bracket and the check character X, and its picture."""
+    picture = text[start:end].encode("ascii").translate(_DIGITS_TO_NINES)
+    if text[end : end + 1] in ("X", "x") and _is_x_due(text, start, end):
+        picture += b"9"
+        end += 1
+    if start and text[start - 1] == "(":
+        start -= 1
+        picture = b"(" + picture
+    return start, end, picture
 
 
 def _is_x_due(text: str, start: int, end: int) -> bool:
@@ -123,66 +142,26 @@ def _is_x_due(text: str, start: int, end: int) -> bool:
     return end - start - len(text[start:end].rstrip("0123456789")) in _BEFORE_X
 
 
-class Window:
-    """Groups `first` to `last` of a run, grouped as `shape` says; the span to cut is [start, end) of its text."""
+def is_glued_to_code(text: str, start: int, end: int) -> bool:
+    """Letters on both sides of [start, end), or on one side as part of a longer mix of letters and digits, as in a
+    hash."""
+    before, after = start, end
+    while before > 0 and text[before - 1] in LETTERS:
+        before -= 1
+    while after < len(text) and text[after] in LETTERS:
+        after += 1
+    if before < start and after > end:
+        return True
+    glued_before = before < start and before > 0 and text[before - 1] in DIGITS
+    glued_after = after > end and after < len(text) and text[after] in DIGITS
+    return glued_before or glued_after
 
-    __slots__ = ("_alone", "end", "first", "last", "run", "shape", "start")
 
-    def __init__(self, run: Run, first: int, last: int, shape: bytes) -> None:
-        """`shape` begins with a bracket if the window does."""
-        self.run = run
-        self.first = first
-        self.last = last
-        self.shape = shape
-        start, self.end = run.bounds[first][0], run.bounds[last][1]
-        self.start = start if shape[0] != _BRACKET else run.text.rindex("(", 0, start)
-        self._alone: bool | None = None
-
-    def overlaps(self, other: Window) -> bool:
-        return self.first <= other.last and other.first <= self.last
-
-    def is_fraction(self) -> bool:
-        """One group behind a decimal point: the digits of 3.4111111111111111 are not a card."""
-        return self.first == self.last and self.run.gap_before(self.first) == "."
-
-    def is_glued_to_code(self) -> bool:
-        """Letters on both sides, or on one side as part of a longer mix of letters and digits, as in a hash."""
-        text, before, after = self.run.text, self.start, self.end
-        while before > 0 and text[before - 1] in LETTERS:
-            before -= 1
-        while after < len(text) and text[after] in LETTERS:
-            after += 1
-        if before < self.start and after > self.end:
-            return True
-        glued_before = before < self.start and before > 0 and text[before - 1] in DIGITS
-        glued_after = after > self.end and after < len(text) and text[after] in DIGITS
-        return glued_before or glued_after
-
-    def stands_alone(self) -> bool:
-        """No letter touches the number (but behind a grouped one, as in "x12"), and no neighbouring group goes on."""
-        if self._alone is None:
-            self._alone = self._stands_alone()
-        return self._alone
-
-    def _stands_alone(self) -> bool:
-        run, first, last = self.run, self.first, self.last
-        text, start, end = run.text, self.start, self.end
-        if start and (text[start - 1] in LETTERS or text[start - 1] in _CURRENCIES):
-            return False
-        if first == last:
-            if text[end : end + 1] in ALPHANUMERIC:
-                return False
-            return run.gap_before(first) not in _TIES and run.gap_after(last) not in _TIES
-        if first > 0 and text[start] != "(" and self._continues(first, first + 1):
-            return False
-        return last + 1 == len(run.bounds) or not self._continues(last + 1, last)
-
-    def _continues(self, outer: int, inner: int) -> bool:
-        """Whether the gap before group `outer`, at one end of the window, looks like its own gap before `inner`."""
-        gap = self.run.gap_before(outer)
-        if gap != self.run.gap_before(inner):
-            return False
-        return gap != " " or self.run.width(outer - 1) == self.run.width(outer)
+def is_touched(text: str, start: int, end: int, *, is_single: bool) -> bool:
+    """Whether a letter or a currency sign touches the number; behind a grouped one it may, as in "x12"."""
+    if start and (text[start - 1] in LETTERS or text[start - 1] in _CURRENCIES):
+        return True
+    return is_single and text[end : end + 1] in ALPHANUMERIC
 
 
 def is_inside_uuid(text: str, start: int, end: int) -> bool:
