@@ -7,9 +7,12 @@ and expect the right alphabet; length and prefix are the recognizer's business u
 
 from __future__ import annotations
 
+from operator import mul
 from typing import Final
 
 _ZERO = ord("0")
+_VALUES = bytes.maketrans(b"0123456789", bytes(range(10)))
+_CPF_WEIGHTS = range(10, 1, -1)
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
 """A digit doubled, with its own digits added up: the Luhn step."""
 
@@ -48,10 +51,10 @@ def cpf(digits: str) -> bool:
     """Brazilian taxpayer number, 11 digits. Eleven equal digits satisfy the sums but are never issued."""
     if len(digits) != 11 or not digits.isdigit() or digits == digits[0] * 11:
         return False
-    d = [code - _ZERO for code in digits.encode("ascii")]
-    first = sum(weight * digit for weight, digit in zip(range(10, 1, -1), d, strict=False)) * 10 % 11 % 10
-    second = sum(weight * digit for weight, digit in zip(range(11, 1, -1), d, strict=False)) * 10 % 11 % 10
-    return first == d[9] and second == d[10]
+    d = digits.encode("ascii").translate(_VALUES)
+    if sum(map(mul, d, _CPF_WEIGHTS)) * 10 % 11 % 10 != d[9]:
+        return False
+    return sum(map(mul, d, range(11, 1, -1))) * 10 % 11 % 10 == d[10]
 
 
 def is_date(year: int, month: int, day: int) -> bool:
@@ -68,7 +71,7 @@ def resident_id(characters: str) -> bool:
     """
     if len(characters) != 18 or not characters[:17].isdigit():
         return False
-    total = sum(weight * int(digit) for weight, digit in zip(_RIC_WEIGHTS, characters, strict=False))
+    total = sum(map(mul, characters[:17].encode("ascii").translate(_VALUES), _RIC_WEIGHTS))
     if _RIC_CHECK[total % 11] != characters[17].upper():
         return False
     return is_date(int(characters[6:10]), int(characters[10:12]), int(characters[12:14]))

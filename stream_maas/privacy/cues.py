@@ -28,6 +28,7 @@ _LETTERS: Final = re.compile(rf"[^\W\d_{_HAN}]+")
 _BREAK: Final = re.compile(r"[,;!?]|[.]\s")
 _IN_BRACKETS: Final = re.compile(r" ?\(([^()0-9\[\]]{2,20})\)")
 _JOINS: Final = re.compile(r"[\s,;/&|+]*(?:(?:and|or|und|oder|y|e|o|ou|et|или|и|和|或|、)\s*)?")
+_MOST_SPELLINGS: Final = 4_096
 _NO_KEYS: Final[frozenset[int]] = frozenset()
 
 Key = int
@@ -41,10 +42,12 @@ class CueIndex:
         self._keys: dict[tuple[str, ...], Key] = {}
         self._phrases: dict[str, frozenset[Key]] = {}
         self._unspaced: dict[str, frozenset[Key]] = {}
-        self._search_spaced = self._search_unspaced = re.compile("(?!)")
+        self._match_spaced = re.compile("(?!)").match
+        self._search_mixed = self._search_unspaced = re.compile("(?!)")
         self._first_words: frozenset[str] = frozenset()
-        """What cues begin with, in singular and plural: most windows hold none of it, and the search ends there."""
+        """What cues begin with, in singular and plural: where no word is one of these, no cue begins."""
         self._placeholders: dict[str, frozenset[Key]] = {}
+        self._spellings: dict[str, frozenset[Key]] = {}
 
     def add(self, cues: Iterable[str], entity_type: str) -> Key:
         """The key that `before` gives where one of `cues` stands."""
@@ -64,9 +67,12 @@ class CueIndex:
         if self._unspaced:
             self._search_unspaced = re.compile(f"(?=({trie_pattern(self._unspaced)}))")
         if self._phrases:
-            self._first_words = frozenset(form for phrase in self._phrases for form in _beginnings(phrase))
-            trie = trie_pattern(self._phrases, lambda character: _SPACE if character == " " else re.escape(character))
-            self._search_spaced = re.compile(rf"(?<![^\W\d_{_HAN}])({trie})s?(?![^\W\d_{_HAN}])")
+            spaced = [phrase for phrase in self._phrases if _LETTERS.match(phrase)]
+            mixed = [phrase for phrase in self._phrases if phrase not in spaced]
+            first_words = [match.group() for phrase in spaced if (match := _LETTERS.match(phrase))]
+            self._first_words = frozenset(form for word in first_words for form in (word, f"{word}s"))
+            self._match_spaced = re.compile(_whole_words(spaced)).match
+            self._search_mixed = re.compile(rf"(?<![^\W\d_{_HAN}]){_whole_words(mixed)}" if mixed else "(?!)")
         for phrase in sorted(self._phrases, key=len):  # what a phrase holds is announced as well
             words = phrase.split(" ")
             for first in range(len(words)):
@@ -89,15 +95,32 @@ class CueIndex:
             mask = window[window.rfind("[", 0, reach_start) : reach_start].lower()
             found = self._placeholders.get(mask, _NO_KEYS)
         window = window[reach_start:].lower()
-        if not self._first_words.isdisjoint(_LETTERS.findall(window)):
-            for match in self._search_spaced.finditer(window):
+        end = 0
+        for word in _LETTERS.finditer(window):
+            if word.group() not in self._first_words or word.start() < end:
+                continue
+            match = self._match_spaced(window, word.start())
+            if match:
+                end = match.end()
+                if _is_near(window, end):
+                    found |= self._keys_of(match.group(1))
+        if not window.isascii():
+            for match in self._search_mixed.finditer(window):
                 if _is_near(window, match.end()):
                     found |= self._phrases[_normal(match.group(1))]
-        if not window.isascii():
             for match in self._search_unspaced.finditer(window):
                 if _is_near(window, match.end(1)):
                     found |= self._unspaced[match.group(1)]
         return found
+
+    def _keys_of(self, spelling: str) -> frozenset[Key]:
+        """Keys of a phrase as it stands in a text."""
+        keys = self._spellings.get(spelling)
+        if keys is None:
+            if len(self._spellings) >= _MOST_SPELLINGS:
+                self._spellings.clear()
+            keys = self._spellings[spelling] = self._phrases[_normal(spelling)]
+        return keys
 
     def after(self, text: str, end: int) -> frozenset[Key]:
         """Keys of the cues that stand in brackets right after offset `end`: "123456782 (BSN)"."""
@@ -111,16 +134,16 @@ def _is_near(window: str, end: int) -> bool:
     """Whether a phrase that ends at `end` announces what stands behind the window."""
     if len(window) - end > _GAP_CHARS:
         return False
+    if not _BREAK.search(window, end):
+        return True
     last_word = _LAST_WORD.search(window, end)
     return last_word is None or not _BREAK.search(window, end, last_word.start())
 
 
-def _beginnings(phrase: str) -> tuple[str, ...]:
-    """The first run of letters in `phrase`, with an "s" behind it too."""
-    match = _LETTERS.search(phrase)
-    if match is None:
-        raise ValueError("a cue has a word in it")
-    return match.group(), f"{match.group()}s"
+def _whole_words(phrases: Iterable[str]) -> str:
+    """A pattern for one of `phrases`, in singular or plural, where no letter goes on."""
+    trie = trie_pattern(phrases, lambda character: _SPACE if character == " " else re.escape(character))
+    return rf"({trie})s?(?![^\W\d_{_HAN}])"
 
 
 def _normal(phrase: str) -> str:

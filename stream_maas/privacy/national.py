@@ -7,17 +7,19 @@ Length and alphabet are the row's `form`; what is here is arithmetic, after each
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import mul
 from typing import Final
 
 from stream_maas.privacy.checksums import is_date, luhn
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DNI_LETTERS: Final = "TRWAGMYFPDXBNJZSQVHLCKE"
 
 
 def weighted(digits: str, weights: Sequence[int]) -> int:
     """Sum of digits times weights, over the shorter of both."""
-    return sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=False))
+    return sum(map(mul, digits.encode("ascii").translate(_VALUES), weights))
 
 
 def mod11_10(digits: str) -> bool:

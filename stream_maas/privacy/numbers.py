@@ -173,6 +173,12 @@ class NumberFinder:
                 rule = rule._replace(cue=None)
             self._add(rule)
         self._prefixes = {word: beginnings(word, self._by_shape) for word in self._by_shape}
+        self._variants = {
+            (shape, is_fraction, stands_free): rules.only(shape, is_fraction=is_fraction, stands_free=stands_free)
+            for shape, rules in self._by_shape.items()
+            for is_fraction in (False, True)
+            for stands_free in (False, True)
+        }
         words = sorted(word.decode("ascii") for word in self._by_shape)
         self._search = re.compile((trie_pattern(words) or "(?!)").encode("ascii")).search
 
@@ -246,7 +252,9 @@ class NumberFinder:
             last = first + groups_in(shape) - 1
             is_fraction = layout.is_fraction(first, last)
             stands_free = layout.stands_free(first, last, shape)
-            if is_fraction or not stands_free or len(bounds) > 1:
+            if rules is self._by_shape.get(shape):
+                rules = self._variants[shape, is_fraction, stands_free]
+            else:
                 rules = rules.only(shape, is_fraction=is_fraction, stands_free=stands_free)
             if rules.unannounced or rules.announced:
                 yield _Grouping(
