@@ -80,6 +80,8 @@ class _Grouping(NamedTuple):
     is_last: bool
     """The run ends with it."""
     rules: _Rules
+    top_announced: int
+    """Highest score among the rules that need a word."""
 
 
 class _Reading(NamedTuple):
@@ -111,17 +113,15 @@ class _Words:
         """Whether anything but the words before the run can announce a window of it."""
         return bool(self.ends or self._hint or self._may_follow)
 
-    def rules(self, grouping: _Grouping, *, is_free: bool) -> list[_Rule]:
-        """The rules of `grouping` that need no cue, or have one, or the field's name instead. Words are asked only if
-        it `is_free` of finds: if the find does not stand after all, the next round reads the rest."""
-        rules = grouping.rules
-        possible = self._announced(grouping) if is_free else rules.unannounced
-        if self._hint:
-            hinted = [rule for rule in rules.announced if rule.row.entity_type == self._hint and rule not in possible]
-            possible = sorted([*possible, *hinted], key=_score) if hinted else possible
-        return possible
+    def announced(self, grouping: _Grouping, *, is_free: bool) -> list[_Rule]:
+        """Those of the rules that need a word and have it, or the field's name instead. Words are asked only if the
+        grouping `is_free` of finds: if the find does not stand after all, the next round reads the rest."""
+        possible = self._with_word(grouping) if is_free else []
+        if not self._hint:
+            return possible
+        return [rule for rule in grouping.rules.announced if rule in possible or rule.row.entity_type == self._hint]
 
-    def _announced(self, grouping: _Grouping) -> list[_Rule]:
+    def _with_word(self, grouping: _Grouping) -> list[_Rule]:
         """No word can stand inside of a run, so only its first group may have one before it and its last group one
         behind."""
         keys = _NO_KEYS
@@ -139,15 +139,13 @@ class _Words:
             start = self._start + grouping.start
             start -= text[start] != "(" == text[start - 1]
             following = [kind for kind, end in self.ends.items() if joins(text, end, start)]
-        rules = grouping.rules
         if not keys and not following:
-            return rules.unannounced
-        announced = [rule for rule in rules.announced if rule.cue in keys or rule.row.entity_type in following]
-        return sorted(rules.unannounced + announced, key=_score) if announced else rules.unannounced
-
-
-def _score(rule: _Rule) -> int:
-    return -rule.row.score
+            return []
+        return [
+            rule
+            for rule in grouping.rules.announced
+            if rule.cue in keys or (following and rule.row.entity_type in following)
+        ]
 
 
 class NumberFinder:
@@ -203,13 +201,14 @@ class NumberFinder:
             taken: list[_Grouping] = []
             layout, groupings = self._reading(picture, words)
             for grouping in groupings:
-                possible = grouping.rules.unannounced
-                if grouping.rules.announced and (grouping.first == 0 or words.may_announce()):
-                    possible = words.rules(grouping, is_free=_is_free(grouping, taken))
-                if not possible:
-                    continue
+                rules = grouping.rules
                 window = start + grouping.start, start + grouping.end
-                row = _accepting(text, *window, grouping.first == grouping.last, possible)
+                row = _accepting(text, *window, grouping.first == grouping.last, rules.unannounced)
+                if grouping.top_announced > (row.score if row else 0) and (not grouping.first or words.may_announce()):
+                    announced = words.announced(grouping, is_free=_is_free(grouping, taken))
+                    better = _accepting(text, *window, grouping.first == grouping.last, announced)
+                    if better and (row is None or better.score > row.score):
+                        row = better
                 if row is not None:
                     taken.append(grouping)
                     ends[row.entity_type] = window[1]
@@ -258,7 +257,13 @@ class NumberFinder:
                 rules = rules.only(shape, is_fraction=is_fraction, stands_free=stands_free)
             if rules.unannounced or rules.announced:
                 yield _Grouping(
-                    first, last, layout.start_of(first, shape), bounds[last][1], last + 1 == len(bounds), rules
+                    first,
+                    last,
+                    layout.start_of(first, shape),
+                    bounds[last][1],
+                    last + 1 == len(bounds),
+                    rules,
+                    rules.announced[0].row.score if rules.announced else 0,
                 )
 
     def _listed(self, layout: Layout) -> Iterator[tuple[int, bytes, _Rules]]:
@@ -288,8 +293,10 @@ def _is_free(grouping: _Grouping, taken: Sequence[_Grouping]) -> bool:
     return not any(grouping.first <= other.last and other.first <= grouping.last for other in taken[-_RECENT:])
 
 
-def _accepting(text: str, start: int, end: int, is_single: bool, rules: Sequence[_Rule]) -> Number | None:  # noqa: FBT001
+def _accepting(text: str, start: int, end: int, is_single: bool, rules: Sequence[_Rule]) -> Number | None:
     """The row of the first of `rules` that holds for the digits in [start, end) and what touches them."""
+    if not rules:
+        return None
     digits = text[start:end]
     is_plain = digits.isdigit()
     if not is_plain:
