@@ -24,6 +24,14 @@ def any_case(words: tuple[str, ...]) -> str:
     return trie_pattern(words, written)
 
 
+def gate(words: tuple[str, ...]) -> str:
+    """What the gate must know of a `locator` for `words`: where one of them stands as a word of its own."""
+    spaced = tuple(word for word in words if not _UNSPACED.match(word))
+    unspaced = tuple(word for word in words if _UNSPACED.match(word))
+    whole = f"(?:^|[^A-Za-z])(?:{any_case(spaced)})[sS]?(?:[^A-Za-z]|$)" if spaced else ""
+    return "|".join(filter(None, (whole, any_case(unspaced))))
+
+
 def locator(words: tuple[str, ...], value: str, fewest_digits: int) -> Callable[[str], Iterator[tuple[int, int]]]:
     """A `Locate`: one of `words` as a whole word, then at most 32 characters without digits, brackets or the end of a
     sentence, then what `value` matches in full with `fewest_digits` digits."""

@@ -64,7 +64,7 @@ def _exact(text: str) -> str:
 
 def _code(text: str) -> str:
     """Letters and digits alone, letters in upper case: identifiers are grouped in any way that one likes."""
-    return "".join(filter(str.isalnum, text)).upper()
+    return (text if text.isalnum() else "".join(filter(str.isalnum, text))).upper()
 
 
 _FORMS: Final[dict[str, Callable[[str], str]]] = {

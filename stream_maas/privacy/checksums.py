@@ -54,7 +54,8 @@ def cpf(digits: str) -> bool:
     d = digits.encode("ascii").translate(_VALUES)
     if sum(map(mul, d, _CPF_WEIGHTS)) * 10 % 11 % 10 != d[9]:
         return False
-    return sum(map(mul, d, range(11, 1, -1))) * 10 % 11 % 10 == d[10]
+    second: int = sum(map(mul, d, range(11, 1, -1))) * 10 % 11 % 10
+    return second == d[10]
 
 
 def is_date(year: int, month: int, day: int) -> bool:

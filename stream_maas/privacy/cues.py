@@ -107,7 +107,7 @@ class CueIndex:
         if not window.isascii():
             for match in self._search_mixed.finditer(window):
                 if _is_near(window, match.end()):
-                    found |= self._phrases[_normal(match.group(1))]
+                    found |= self._keys_of(match.group(1))
             for match in self._search_unspaced.finditer(window):
                 if _is_near(window, match.end(1)):
                     found |= self._unspaced[match.group(1)]
@@ -119,7 +119,9 @@ class CueIndex:
         if keys is None:
             if len(self._spellings) >= _MOST_SPELLINGS:
                 self._spellings.clear()
-            keys = self._spellings[spelling] = self._phrases[_normal(spelling)]
+            phrase = _normal(spelling)
+            keys = self._phrases.get(phrase) or self._phrases[phrase.replace("#", "")]  # "ss# no" is "ss no"
+            self._spellings[spelling] = keys
         return keys
 
     def after(self, text: str, end: int) -> frozenset[Key]:

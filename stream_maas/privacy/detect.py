@@ -38,10 +38,11 @@ def learn(known: Known, digits: str, entity_type: str) -> None:
 
     With and without leading zeros, which a JSON number loses.
     """
-    number = "".join(_DIGITS.findall(digits))
-    for form in (number, number.lstrip("0")):
-        if len(form) >= FEWEST_DIGITS:
-            known[form] = entity_type
+    number = digits if digits.isdigit() and digits.isascii() else "".join(_DIGITS.findall(digits))
+    if len(number) >= FEWEST_DIGITS:
+        known[number] = entity_type
+        if number[0] == "0" and len(bare := number.lstrip("0")) >= FEWEST_DIGITS:
+            known[bare] = entity_type
 
 
 class Detector:
@@ -107,10 +108,14 @@ class Detector:
         raise RuntimeError("text is not redacted after the last round")
 
     def _round(self, text: str, hint: str | None, known: Known) -> list[Span]:
-        candidates = [span for row in self._gate(text) for span in self._finders[row](text, hint, known)]
+        candidates: list[Span] = []
+        for row in self._gate(text):
+            candidates += self._finders[row](text, hint, known)
         for find in self._always:
             candidates += find(text, hint, known)
-        if "]" in text and candidates:
+        if not candidates:
+            return candidates
+        if "]" in text:
             candidates = _beside_placeholders(text, candidates)
         if known and any(span.recognizer == KNOWN_RECOGNIZER for span in candidates):
             candidates = _without_parts(candidates)

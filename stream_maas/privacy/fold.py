@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, compress
 from typing import Final, NamedTuple
 
 _SCRIPTS: Final = (range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xD7B0, 0xE000), range(0xF900, 0x20000))
@@ -30,6 +30,9 @@ _LOOKALIKES: Final = {
 }  # fmt: skip
 """Minus signs, slashes and dots that have no ASCII compatibility form but are typed for one."""
 CONTROLS: Final = bytes(code for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r")
+
+
+_IS_VISIBLE: Final = bytes(code not in CONTROLS for code in range(256))
 
 
 class Folded(NamedTuple):
@@ -95,8 +98,12 @@ def fold(text: str) -> Folded:
     """`text` as recognizers read it. Linear in its length; ASCII text without controls is returned as it is."""
     if text.isascii():
         raw = text.encode("ascii")
-        if len(raw.translate(None, CONTROLS)) == len(raw):
+        visible = raw.translate(None, CONTROLS)
+        if len(visible) == len(raw):
             return Folded(text, None)
+        origins = list(compress(range(len(raw)), raw.translate(_IS_VISIBLE)))
+        origins.append(len(raw))
+        return Folded(visible.decode("ascii"), origins)
     folded = _MAY_FOLD.sub(_fold_match, text)
     if len(folded) == len(text):
         return Folded(folded, None)

@@ -13,7 +13,7 @@ Gate = Callable[[str], Sequence[int]]
 """Text -> indices of the patterns that match somewhere in it."""
 
 _MAX_MEM_BYTES: Final = 32 * 1024 * 1024
-"""Ceiling of one automaton's lazily built states. A set with too little memory to go on would report nothing, so this
+"""Ceiling of the automaton's lazily built states. A set with too little memory to go on would report nothing, so this
 is never made small."""
 
 
@@ -38,20 +38,21 @@ def warning(engine: Engine) -> str:
     )
 
 
-def compile_gate(engine: Engine, *parts: Sequence[str]) -> Gate:
-    """A gate over the patterns of all `parts` in order, in the common subset of RE2 and `re`. All engines agree.
+def compile_gate(engine: Engine, structures: Sequence[str], words: Sequence[str]) -> Gate:
+    """A gate over the patterns of both lists in order, in the common subset of RE2 and `re`. All engines agree.
 
-    Each part becomes an automaton of its own: the states of patterns that have little in common multiply, on random
-    text without end. Raises SettingsError if the engine is not installed.
+    Each list becomes an automaton of its own where states are built lazily: those of patterns that have little in
+    common multiply, on random text without end, and an automaton that is full begins anew.
+    Raises SettingsError if the engine is not installed.
     """
     if engine == "hyperscan":
-        return _hyperscan_gate([pattern for part in parts for pattern in part])
+        return _hyperscan_gate([*structures, *words])
     if engine == "re":
-        return _re_gate([pattern for part in parts for pattern in part])
-    return _re2_gate(parts)
+        return _re_gate([*structures, *words])
+    return _re2_gate(structures, words)
 
 
-def _re2_gate(parts: Sequence[Sequence[str]]) -> Gate:
+def _re2_gate(structures: Sequence[str], words: Sequence[str]) -> Gate:
     try:
         import re2
     except ImportError:
@@ -59,23 +60,23 @@ def _re2_gate(parts: Sequence[Sequence[str]]) -> Gate:
     options = re2.Options()
     options.max_mem = _MAX_MEM_BYTES
     options.log_errors = False  # its messages quote the text
-    matchers = []
-    first = 0
-    for part in parts:
-        automaton = re2.Set.SearchSet(options)
-        for pattern in part:
-            automaton.Add(pattern)
-        automaton.Compile()
-        matchers.append((automaton.Match, first))
-        first += len(part)
+
+    def automaton(patterns: Sequence[str]) -> Callable[[bytes], list[int] | None]:
+        compiled = re2.Set.SearchSet(options)
+        for pattern in patterns:
+            compiled.Add(pattern)
+        compiled.Compile()
+        match: Callable[[bytes], list[int] | None] = compiled.Match
+        return match
+
+    match_structures, match_words = automaton(structures), automaton(words)
+    first_word = len(structures)
 
     def gate(text: str) -> Sequence[int]:
-        found: list[int] = []
         encoded = text.encode("utf-8", "replace")
-        for match, offset in matchers:
-            matched = match(encoded)
-            if matched:
-                found += matched if not offset else [index + offset for index in matched]
+        found = match_structures(encoded) or []
+        if matched := match_words(encoded):
+            found += [index + first_word for index in matched]
         return found
 
     return gate

@@ -12,13 +12,15 @@ from stream_maas.privacy import canaries, gate, recognizers
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import Detector
 from stream_maas.privacy.explain import Entity, Recorder
+from stream_maas.privacy.fold import fold
 from stream_maas.privacy.hints import ALIASES
 from stream_maas.privacy.keys import DerivedKeys, PseudonymKey, PseudonymKeys
 from stream_maas.privacy.payload import is_clear, walk_key, walk_request
 from stream_maas.privacy.plan import Plan, compile_plan, strict_plan
 from stream_maas.privacy.policy import DEFAULT_POLICY, Policy
-from stream_maas.privacy.treatment import SUBJECT, Engine, NameModel, Treatment
-from stream_maas.privacy.walk import LimitError, Walk
+from stream_maas.privacy.spans import Known
+from stream_maas.privacy.treatment import SUBJECT, Engine, Looked, NameModel, Treatment
+from stream_maas.privacy.walk import LimitError, Walk, is_prose
 from stream_maas.records import Redacted, RedactionReport, Request
 
 T = TypeVar("T")
@@ -85,7 +87,11 @@ class Redactor:
     def redact_text(self, text: str, *, tenant: str | None = None) -> Redacted[str]:
         """One text under the tenant's policy; JSON text is walked as a document."""
         plan, engine = self._for(tenant)
+        looked = _look(engine.detector, text) if plan.is_plain and is_prose(text, self._config) else None
+        if looked is not None and not looked.spans:
+            return Redacted(text, {}, None, self.nothing_found)
         walk = self._walk(plan, engine, tenant, None)
+        walk.treatment.looked = looked
         return self._redacted(self._run(walk, "text", Walk.text, text), walk.treatment)
 
     def explain(self, text: str, *, tenant: str | None = None) -> tuple[Redacted[str], list[Entity]]:
@@ -208,6 +214,15 @@ def make_engine(gate_engine: gate.Engine, packs: frozenset[str], shadow_packs: f
 
 def _configured_keys(config: RedactionConfig) -> PseudonymKeys | None:
     return DerivedKeys(config.pseudonym_key, config.pseudonym_epoch) if config.pseudonym_key else None
+
+
+def _look(detector: Detector, text: str) -> Looked | None:
+    """What there is in a text of which nothing is known. None where that fails: then the walk will, and refuse it."""
+    known: Known = {}
+    try:
+        return Looked(*detector.search(fold(text), None, known), known)
+    except Exception:  # noqa: BLE001 - see above
+        return None
 
 
 def _is_same(visited: object, value: object) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import NamedTuple
 
 Known = dict[str, str]
@@ -31,7 +30,12 @@ def resolve(candidates: Iterable[Span]) -> list[Span]:
     O(n log n): 10,000 addresses in one text must not cost 10,000 x 10,000 comparisons.
     """
     ordered = sorted(candidates)
-    if all(left.end <= right.start for left, right in pairwise(ordered)):
+    reached = 0
+    for start, end, _, _, _ in ordered:
+        if start < reached:
+            break
+        reached = end
+    else:
         return ordered
     standing: list[Span] = []
     for span in sorted(ordered, key=_precedence):

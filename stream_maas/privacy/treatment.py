@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -46,6 +46,7 @@ NUMBER: Final = "json_number"
 """Recognizer of JSON numbers: a field name, a checksum or a known number."""
 _KNOWN_SCORE: Final = 1
 _SURE: Final = 100
+_OPENS_TOKEN: Final = frozenset("[:ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdef")
 _ANY_NUMBER: Final = "0" * FEWEST_DIGITS
 _FEWEST_CHARS: Final = 4
 """Shorter values are everywhere; of other scripts two characters can be a name."""
@@ -75,6 +76,14 @@ class NameModel(Protocol):
         ...
 
 
+class Looked(NamedTuple):
+    """What a search brought up before there was a treatment: see `Detector.search`."""
+
+    spans: list[Span]
+    rest: str
+    known: Known
+
+
 class Find(Struct, frozen=True):
     """One find as `explain` tells of it. Offsets in the text as it was handed to this pass."""
 
@@ -99,6 +108,7 @@ class Treatment:
         "kept",
         "known",
         "listener",
+        "looked",
         "model",
         "model_texts",
         "nowhere",
@@ -138,6 +148,8 @@ class Treatment:
         self.model_texts = 0
         self.seen: list[tuple[str, int, int]] = []
         """Of each text of this pass: what was left of it, and how many known numbers and values it was searched for."""
+        self.looked: Looked | None = None
+        """The first text was searched already, and this is what there is in it."""
         self.listener: Callable[[Find], None] | None = None
         """Told of every find, for `explain`."""
 
@@ -177,10 +189,14 @@ class Treatment:
 
     def text(self, text: str, hint: str | None) -> str:
         """`text` with its finds treated; the same object if nothing changed."""
+        looked, self.looked = self.looked, None
+        if looked is not None:
+            spans, rest, self.known = looked
+            return self._treated(text, spans, rest, hint)
         shown, edits = view(text)
         detector = self.engine.detector
         folded = fold(shown)
-        spans: list[Span] = []
+        spans = []
         if self.is_settled and not RUN.search(folded.text):
             rest = folded.text  # what was learned meanwhile is numbers, and values that are looked for below
         elif len(shown) <= CHUNK_CHARS:
@@ -190,10 +206,12 @@ class Treatment:
         if self.values and (known := self._known_values(folded)):
             spans = resolve([*spans, *known])
             rest = folded.text
+        return self._treated(text, before(spans, edits) if edits else spans, rest, hint)
+
+    def _treated(self, text: str, spans: list[Span], rest: str, hint: str | None) -> str:
+        """`text` with its finds treated. `rest`: what was left of it when it was searched."""
         self.seen.append((rest, len(self.known), len(self.values)))
-        result = text
-        if spans:
-            result = self._written(text, before(spans, edits) if edits else spans, hint)
+        result = self._written(text, spans, hint) if spans else text
         if self.engine.shadow is not None:
             for span in self.engine.shadow.find(view(result)[0], hint=hint):
                 self._on_trial(span.entity_type)
@@ -255,10 +273,11 @@ class Treatment:
 
     def _written(self, text: str, spans: list[Span], hint: str | None) -> str:
         replacements = []
+        is_changed = False
         announced, calling_codes = self.engine.announced, self.engine.calling_codes
         for start, end, entity_type, recognizer, score in spans:
             value = text[start:end]
-            if TOKEN.fullmatch(value):
+            if value[0] in _OPENS_TOKEN and TOKEN.fullmatch(value):
                 continue
             action = self.state.action(entity_type)
             operator = action.operator
@@ -273,10 +292,9 @@ class Treatment:
                     self.folded = fold(value).text != value
             if self.listener is not None:
                 self.listener(Find(start, end, entity_type, score, recognizer, operator.name, action.rule, written))
+            is_changed = is_changed or written != value
             replacements.append((start, end, written))
-        if all(text[start:end] == written for start, end, written in replacements):
-            return text
-        return substitute(text, replacements)
+        return substitute(text, replacements) if is_changed else text
 
     # Known values -------------------------------------------------------------------------------------------------
 

@@ -17,11 +17,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stream_maas.privacy import encoded
+from stream_maas.privacy.chunks import CHUNK_CHARS
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import learn
 from stream_maas.privacy.forced import FEWEST_DIGITS_OF_NUMBER, SUBJECT, is_forced, is_nothing
 from stream_maas.privacy.hints import hint_for
 from stream_maas.privacy.runs import FEWEST_DIGITS
+from stream_maas.privacy.transform import view
 from stream_maas.privacy.treatment import FIELD_NAME, PATH_RULE, Treatment
 
 SMALLEST_PERSONAL_INTEGER: Final = 10**9
@@ -275,6 +277,17 @@ class Walk:
         self._enter(1)
         if depth > self.config.max_depth:
             raise LimitError("depth")
+
+
+def is_prose(text: str, config: RedactionConfig) -> bool:
+    """Whether there is nothing to a text but what stands in it: no JSON, no base64, no token of an earlier redaction,
+    and no limit in reach. False says nothing."""
+    return (
+        0 < len(text) <= min(config.max_text_chars, CHUNK_CHARS)
+        and text[0] not in _MAY_OPEN_JSON
+        and " " in text.rstrip()
+        and not view(text)[1]
+    )
 
 
 def _named_by_sibling(mapping: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream_maas.privacy.announced import any_case, locator
+from stream_maas.privacy.announced import any_case, gate, locator
 from stream_maas.privacy.documents import trim_german_document
 from stream_maas.privacy.rows import Code, Located, Number, Recognizer, Shaped
 
@@ -99,27 +99,27 @@ _MONTH: Final = f"(?:{any_case(_MONTHS)})"
 
 ROWS: Final[tuple[Recognizer, ...]] = (
     Located(
-        name="passport_announced", entity_type="PASSPORT", pack="core", score=73, gate=any_case(_PASSPORT),
+        name="passport_announced", entity_type="PASSPORT", pack="core", score=73, gate=gate(_PASSPORT),
         locate=locator(_PASSPORT,
         "[A-Za-z]{0,3} ?[0-9][0-9A-Za-z]{4,9}|[A-Z][0-9A-Z]{7,8}|[0-9]{2} [0-9]{2} [0-9]{6}", 5),
         found_by="5 to 10 characters behind a word for it",
     ),
     Located(
-        name="driver_licence_announced", entity_type="DRIVER_LICENCE", pack="core", score=72, gate=any_case(_LICENCE),
+        name="driver_licence_announced", entity_type="DRIVER_LICENCE", pack="core", score=72, gate=gate(_LICENCE),
         locate=locator(_LICENCE,
         "[A-Za-z0-9]{1,8}(?:[ \\-][0-9A-Za-z]*[0-9][0-9A-Za-z]*){1,4}"
         "|[A-Za-z]{0,8}[0-9][0-9A-Za-z]{4,16}", 4),
         found_by="5 to 18 characters behind a word for it",
     ),
     Located(
-        name="licence_plate_announced", entity_type="LICENCE_PLATE", pack="core", score=71, gate=any_case(_PLATE),
+        name="licence_plate_announced", entity_type="LICENCE_PLATE", pack="core", score=71, gate=gate(_PLATE),
         locate=locator(_PLATE,
         "[A-ZА-ЯÄÖÜ]{1,3}[ \\-]?[A-Z]{0,2}[ \\-]?[0-9]{1,4}[ \\-]?[A-ZА-Я0-9]{0,4}"
         "|[0-9]{1,4}[ \\-]?[A-Z]{1,3}[ \\-]?[0-9]{0,4}", 1),
         found_by="letters and digits behind a word for it",
     ),
     Located(
-        name="national_id_announced", entity_type="NATIONAL_ID", pack="core", score=51, gate=any_case(_NATIONAL_ID),
+        name="national_id_announced", entity_type="NATIONAL_ID", pack="core", score=51, gate=gate(_NATIONAL_ID),
         locate=locator(_NATIONAL_ID, "[A-Za-z]{0,3}[0-9](?:[\\-. /]?[0-9A-Za-z]){4,18}", 5),
         found_by="6 to 20 characters behind a word for it",
     ),
@@ -154,7 +154,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Located(
         name="user_name_announced", entity_type="USERNAME", pack="core", score=54,
-        gate=any_case(("username", "user name", "login", "benutzername", "nom d'utilisateur", "nombre de usuario",
+        gate=gate(("username", "user name", "login", "benutzername", "nom d'utilisateur", "nombre de usuario",
         "nome de usuário",
                        "nome utente", "gebruikersnaam", "nazwa użytkownika", "användarnamn", "имя пользователя",
                        "логин", "用户名", "ユーザー名", "사용자 이름", "kullanıcı adı", "اسم المستخدم")),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from stream_maas.privacy import checksums, national
-from stream_maas.privacy.announced import any_case, locator
+from stream_maas.privacy.announced import gate, locator
 from stream_maas.privacy.rows import Code, Located, Number, Recognizer, Shaped
 
 _CNPJ_CUES: Final = ("cnpj", "cadastro nacional da pessoa jurídica")
@@ -42,7 +42,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="the form of 2026, with letters", checked_by="two check digits",
     ),
     Located(
-        name="br_cnpj_letters_announced", entity_type="CNPJ", pack="br", score=95, gate=any_case(_CNPJ_CUES),
+        name="br_cnpj_letters_announced", entity_type="CNPJ", pack="br", score=95, gate=gate(_CNPJ_CUES),
         locate=_locate_plain_cnpj, found_by="the same, plain, behind a word for it", checked_by="two check digits",
     ),
     Number(

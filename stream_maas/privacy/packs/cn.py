@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from stream_maas.privacy import checksums, national
-from stream_maas.privacy.announced import any_case, locator
+from stream_maas.privacy.announced import gate, locator
 from stream_maas.privacy.rows import Code, Located, Number, Recognizer, Shaped
 
 _PROVINCE: Final = "(?:1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3])"
@@ -63,7 +63,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="province, letter, 5 or (new energy) 6 characters",
     ),
     Located(
-        name="cn_account_names", entity_type="USERNAME", pack="cn", score=55, gate=any_case(_NETWORKS),
+        name="cn_account_names", entity_type="USERNAME", pack="cn", score=55, gate=gate(_NETWORKS),
         locate=locator(_NETWORKS, "[A-Za-z][A-Za-z0-9_\\-]{5,19}", 0),
         found_by="WeChat and others, behind a word for it",
     ),
