@@ -177,8 +177,8 @@ class NumberFinder:
             for is_fraction in (False, True)
             for stands_free in (False, True)
         }
-        words = sorted(word.decode("ascii") for word in self._by_shape)
-        self._search = re.compile((trie_pattern(words) or "(?!)").encode("ascii")).search
+        self._search = _searcher(self._by_shape)
+        self._search_unannounced = _searcher(shape for shape, rules in self._by_shape.items() if rules.unannounced)
 
     def _add(self, rule: _Rule) -> None:
         for layout in rule.row.layouts:
@@ -242,12 +242,7 @@ class NumberFinder:
         return reading
 
     def _read(self, layout: Layout, words: _Words | None) -> Iterator[_Grouping]:
-        bounds: list[tuple[int, int]] | None = None
-        for first, shape, rules in self._listed(layout):
-            if words and first and not rules.unannounced and not words.may_announce():
-                continue
-            if bounds is None:
-                bounds = layout.bounds
+        for first, shape, rules in self._listed(layout, words):
             last = first + groups_in(shape) - 1
             is_fraction = layout.is_fraction(first, last)
             stands_free = layout.stands_free(first, last, shape)
@@ -256,22 +251,24 @@ class NumberFinder:
             else:
                 rules = rules.only(shape, is_fraction=is_fraction, stands_free=stands_free)
             if rules.unannounced or rules.announced:
+                end = layout.end_of(last)
                 yield _Grouping(
                     first,
                     last,
                     layout.start_of(first, shape),
-                    bounds[last][1],
-                    last + 1 == len(bounds),
+                    end,
+                    end == len(layout.picture),
                     rules,
                     rules.announced[0].row.score if rules.announced else 0,
                 )
 
-    def _listed(self, layout: Layout) -> Iterator[tuple[int, bytes, _Rules]]:
-        """Every grouping that some row lists: its first group, its shape and its rules."""
+    def _listed(self, layout: Layout, words: _Words | None) -> Iterator[tuple[int, bytes, _Rules]]:
+        """Every grouping that some row lists: its first group, its shape and its rules. `words`: those that need a word
+        are left out where there cannot be one."""
         shape = layout.shape
+        by_shape = self._by_shape
         if len(shape) == 1:
-            rules = self._by_shape.get(shape)
-            if rules:
+            if rules := by_shape.get(shape):
                 yield 0, shape, rules
             return
         match = self._search(shape)
@@ -281,11 +278,20 @@ class NumberFinder:
             first += groups_in(shape[counted:at])
             counted = at
             for word in self._prefixes[match.group()]:
-                yield first, word, self._by_shape[word]
-            match = self._search(shape, at + 1)
-        if len(shape) < 2 * MOST_DIGITS:
+                rules = by_shape[word]
+                if rules.unannounced or not first or words is None or words.may_announce():
+                    yield first, word, rules
+            search = self._search if words is None or words.may_announce() else self._search_unannounced
+            match = search(shape, at + 1)
+        if layout.digit_count <= MOST_DIGITS and len(shape) < 2 * MOST_DIGITS:
             rules = self._even_grouping if layout.is_even() else self._any_grouping
             yield 0, shape if b")" in shape else shape.lstrip(b"("), rules
+
+
+def _searcher(shapes: Iterable[bytes]) -> Callable[..., re.Match[bytes] | None]:
+    """Where the next of `shapes` stands in the shape of a run."""
+    trie = trie_pattern(sorted(shape.decode("ascii") for shape in shapes))
+    return re.compile((trie or "(?!)").encode("ascii")).search
 
 
 def _is_free(grouping: _Grouping, taken: Sequence[_Grouping]) -> bool:
@@ -331,8 +337,8 @@ def _add(rules: _Rules, rule: _Rule) -> None:
 
 def _known_windows(text: str, start: int, layout: Layout, known: Known) -> Iterator[Span]:
     """Windows of the run at `start` whose digits were found elsewhere in the record."""
-    bounds = layout.bounds
-    groups = [text[start + first : start + end] for first, end in bounds]
+    starts, widths = layout.groups
+    groups = [text[start + first : start + first + width] for first, width in zip(starts, widths, strict=True)]
     if len(known) <= _FEW_KNOWN:
         all_digits = "".join(groups)
         if not any(number in all_digits for number in known):
@@ -345,5 +351,5 @@ def _known_windows(text: str, start: int, layout: Layout, known: Known) -> Itera
                 break
             entity_type = known.get(digits) or known.get(digits.lstrip("0"))
             if entity_type:
-                window = start + bounds[first][0], start + bounds[last][1]
+                window = start + starts[first], start + layout.end_of(last)
                 yield Span(*window, entity_type, KNOWN_RECOGNIZER, _KNOWN_SCORE)

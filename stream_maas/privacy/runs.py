@@ -59,11 +59,12 @@ class Layout:
     `picture`: the run with 9 for every digit. `shape`: see `shape_of`; too wide a group is MOST_DIGITS + 1.
     """
 
-    __slots__ = ("_bounds", "_widths", "picture", "shape")
+    __slots__ = ("_groups", "_widths", "digit_count", "picture", "shape")
 
     def __init__(self, picture: bytes) -> None:
         self.picture = picture
         self._widths = widths = list(map(len, picture.translate(_GAPS_TO_SPACES).split(b" ")))
+        self.digit_count = len(picture) + 1 - len(widths)
         shape = bytearray(2 * len(widths) - 1)
         try:
             shape[::2] = bytes(widths).translate(_CLAMPED)
@@ -76,26 +77,30 @@ class Layout:
                 for spaced, bare in _BARE_GAPS:
                     shape = shape.replace(spaced, bare)
         self.shape = bytes(shape)
-        self._bounds: list[tuple[int, int]] | None = None
+        self._groups: tuple[list[int], list[int]] | None = None
 
     @property
-    def bounds(self) -> list[tuple[int, int]]:
-        """Where each group starts and ends. Most runs hold no find and need none."""
-        if self._bounds is None:
+    def groups(self) -> tuple[list[int], list[int]]:
+        """Where each group begins, and how many digits it has. Most runs hold no find and need neither."""
+        if self._groups is None:
             widths = self._widths
             starts = compress(accumulate([width + 1 for width in widths], initial=0), widths)
-            self._bounds = [(start, start + width) for start, width in zip(starts, filter(None, widths), strict=True)]
-        return self._bounds
+            self._groups = list(starts), list(filter(None, widths))
+        return self._groups
 
     def start_of(self, first: int, shape: bytes) -> int:
         """Where a window from group `first` on begins, whose `shape` begins with a bracket if the window does."""
-        start = self.bounds[first][0]
+        start = self.groups[0][first]
         return start if shape[0] != _BRACKET else self.picture.rindex(b"(", 0, start)
+
+    def end_of(self, group: int) -> int:
+        starts, widths = self.groups
+        return starts[group] + widths[group]
 
     def gap_before(self, group: int) -> bytes:
         """What stands between this group and the one before, b"" for the first and behind the last."""
-        bounds = self.bounds
-        return self.picture[bounds[group - 1][1] : bounds[group][0]] if 0 < group < len(bounds) else b""
+        starts, widths = self.groups
+        return self.picture[starts[group - 1] + widths[group - 1] : starts[group]] if 0 < group < len(starts) else b""
 
     def is_fraction(self, first: int, last: int) -> bool:
         """One group behind a decimal point: the digits of 3.4111111111111111 are not a card."""
@@ -107,7 +112,7 @@ class Layout:
             return self.gap_before(first) not in _TIES and self.gap_before(last + 1) not in _TIES
         if first > 0 and shape[0] != _BRACKET and self._continues(first, first + 1):
             return False
-        return last + 1 == len(self.bounds) or not self._continues(last + 1, last)
+        return last + 1 == len(self.groups[0]) or not self._continues(last + 1, last)
 
     def is_even(self) -> bool:
         """One separator throughout, and groups of one width (the last may be narrower)."""
@@ -118,9 +123,8 @@ class Layout:
         gap = self.gap_before(outer)
         if gap != self.gap_before(inner):
             return False
-        bounds = self.bounds
-        (before, start), (end, after) = bounds[outer - 1], bounds[outer]
-        return gap != b" " or start - before == after - end
+        widths = self.groups[1]
+        return gap != b" " or widths[outer - 1] == widths[outer]
 
 
 def run_at(text: str, start: int, end: int) -> tuple[int, int, bytes]:
