@@ -27,7 +27,9 @@ _STOPS: Final = re.compile(r"[0-9@\[\]]")
 _LETTERS: Final = re.compile(rf"[^\W\d_{_HAN}]+")
 _BREAK: Final = re.compile(r"[,;!?]|[.]\s")
 _IN_BRACKETS: Final = re.compile(r" ?\(([^()0-9\[\]]{2,20})\)")
-_JOINS: Final = re.compile(r"[\s,;/&|+]*(?:(?:and|or|und|oder|y|e|o|ou|et|или|и|和|或|、)\s*)?")
+JOINS: Final = r"[\s,;/&|+]*(?:(?:and|or|und|oder|y|e|o|ou|et|или|и|和|或|、)\s*)?"
+"""Between the items of a list."""
+_JOINS: Final = re.compile(JOINS)
 _MOST_SPELLINGS: Final = 4_096
 _NO_KEYS: Final[frozenset[int]] = frozenset()
 

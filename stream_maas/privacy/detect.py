@@ -22,6 +22,7 @@ from stream_maas.privacy.codes import CodeFinder
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import Folded, fold
 from stream_maas.privacy.gate import Engine, compile_gate
+from stream_maas.privacy.looks import is_enough, is_plain
 from stream_maas.privacy.numbers import KNOWN_RECOGNIZER, NumberFinder
 from stream_maas.privacy.rows import Anchored, Code, Located, Number, Recognizer
 from stream_maas.privacy.runs import FEWEST_DIGITS, RUN_PATTERN
@@ -70,6 +71,9 @@ class Detector:
             [*map(shapes.gate_pattern, words)],
         )
         cues.close()
+        gated = [*structures, None, None, *words]
+        """A row for each finder, but for those of numbers and codes, which are plain."""
+        self._plain = frozenset(index for index, row in enumerate(gated) if row is None or is_plain(row))
         self._number_rows = frozenset(row.name for row in recognizers if isinstance(row, Number))
         self.strong_integer = numbers.strong_integer
         self.announced = frozenset(row.name for row in recognizers if _is_announced(row))
@@ -100,21 +104,31 @@ class Detector:
         found: list[Span] = []
         rest = folded.text
         for _ in range(_MOST_ROUNDS):
-            spans = self._round(rest, hint, known)
+            candidates, are_plain = self._candidates(rest, hint, known)
+            spans = self._standing(rest, candidates, known) if candidates else candidates
             if not spans:
                 return _in_original(found, folded), rest
+            text = rest
             found = sorted(found + _before_masking(spans, found)) if found else spans
             rest = cut(folded.text, found)
+            if are_plain and is_enough(text, candidates, spans, rest):
+                return _in_original(found, folded), rest
         raise RuntimeError("text is not redacted after the last round")
 
-    def _round(self, text: str, hint: str | None, known: Known) -> list[Span]:
+    def _candidates(self, text: str, hint: str | None, known: Known) -> tuple[list[Span], bool]:
+        """Everything that some row would take, and whether only plain rows were asked and names were not found."""
+        rows = self._gate(text)
         candidates: list[Span] = []
-        for row in self._gate(text):
+        for row in rows:
             candidates += self._finders[row](text, hint, known)
+        are_plain = not known and self._plain.issuperset(rows)
+        count = len(candidates)
         for find in self._always:
             candidates += find(text, hint, known)
-        if not candidates:
-            return candidates
+        return candidates, are_plain and len(candidates) == count
+
+    def _standing(self, text: str, candidates: list[Span], known: Known) -> list[Span]:
+        """Those of `candidates` that stand. Numbers among them are known from now on."""
         if "]" in text:
             candidates = _beside_placeholders(text, candidates)
         if known and any(span.recognizer == KNOWN_RECOGNIZER for span in candidates):
