@@ -45,7 +45,7 @@ class CueIndex:
         self._phrases: dict[str, frozenset[Key]] = {}
         self._unspaced: dict[str, frozenset[Key]] = {}
         self._match_spaced = re.compile("(?!)").match
-        self._search_mixed = self._search_unspaced = re.compile("(?!)")
+        self._search_ascii = self._search_mixed = self._search_unspaced = re.compile("(?!)")
         self._first_words: frozenset[str] = frozenset()
         """What cues begin with, in singular and plural: where no word is one of these, no cue begins."""
         self._placeholders: dict[str, frozenset[Key]] = {}
@@ -74,6 +74,7 @@ class CueIndex:
             first_words = [match.group() for phrase in spaced if (match := _LETTERS.match(phrase))]
             self._first_words = frozenset(form for word in first_words for form in (word, f"{word}s"))
             self._match_spaced = re.compile(_whole_words(spaced)).match
+            self._search_ascii = re.compile(f"(?<![a-z]){_whole_words(filter(str.isascii, spaced))}")
             self._search_mixed = re.compile(rf"(?<![^\W\d_{_HAN}]){_whole_words(mixed)}" if mixed else "(?!)")
         for phrase in sorted(self._phrases, key=len):  # what a phrase holds is announced as well
             words = phrase.split(" ")
@@ -97,6 +98,16 @@ class CueIndex:
             mask = window[window.rfind("[", 0, reach_start) : reach_start].lower()
             found = self._placeholders.get(mask, _NO_KEYS)
         window = window[reach_start:].lower()
+        if window.isascii():
+            for match in self._search_ascii.finditer(window):
+                if _is_near(window, match.end()):
+                    found |= self._keys_of(match.group(1))
+            return found
+        return found | self._in_other_scripts(window)
+
+    def _in_other_scripts(self, window: str) -> frozenset[Key]:
+        """Keys of the cues in a window that is not all ASCII."""
+        found = _NO_KEYS
         end = 0
         for word in _LETTERS.finditer(window):
             if word.group() not in self._first_words or word.start() < end:
@@ -106,13 +117,12 @@ class CueIndex:
                 end = match.end()
                 if _is_near(window, end):
                     found |= self._keys_of(match.group(1))
-        if not window.isascii():
-            for match in self._search_mixed.finditer(window):
-                if _is_near(window, match.end()):
-                    found |= self._keys_of(match.group(1))
-            for match in self._search_unspaced.finditer(window):
-                if _is_near(window, match.end(1)):
-                    found |= self._unspaced[match.group(1)]
+        for match in self._search_mixed.finditer(window):
+            if _is_near(window, match.end()):
+                found |= self._keys_of(match.group(1))
+        for match in self._search_unspaced.finditer(window):
+            if _is_near(window, match.end(1)):
+                found |= self._unspaced[match.group(1)]
         return found
 
     def _keys_of(self, spelling: str) -> frozenset[Key]:
@@ -147,7 +157,7 @@ def _is_near(window: str, end: int) -> bool:
 def _whole_words(phrases: Iterable[str]) -> str:
     """A pattern for one of `phrases`, in singular or plural, where no letter goes on."""
     trie = trie_pattern(phrases, lambda character: _SPACE if character == " " else re.escape(character))
-    return rf"({trie})s?(?![^\W\d_{_HAN}])"
+    return rf"({trie or '(?!)'})s?(?![^\W\d_{_HAN}])"
 
 
 def _normal(phrase: str) -> str:

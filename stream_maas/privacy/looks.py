@@ -2,7 +2,7 @@
 
 A find of the second look that the first did not make has to do with a mask: it touches one, reaches over one, is
 announced by one, or lies in what a find has left of a longer candidate. Each condition below rules one of these out;
-whatever is not plain gets its second look. `tests/unit/privacy/test_looks.py` compares both ways.
+whatever is not plain gets its second look. Whatever it lets pass, `test_looks.py` searches once more.
 """
 
 from __future__ import annotations
