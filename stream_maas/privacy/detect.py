@@ -71,9 +71,9 @@ class Detector:
             [*map(shapes.gate_pattern, words)],
         )
         cues.close()
-        gated = [*structures, None, None, *words]
-        """A row for each finder, but for those of numbers and codes, which are plain."""
-        self._plain = frozenset(index for index, row in enumerate(gated) if row is None or is_plain(row))
+        are_plain = [*map(is_plain, structures), True, True, False, *map(is_plain, words)]
+        self._plain = frozenset(index for index, is_it in enumerate(are_plain) if is_it)
+        """Finders whose finds a second look need not follow."""
         self._number_rows = frozenset(row.name for row in recognizers if isinstance(row, Number))
         self.strong_integer = numbers.strong_integer
         self.announced = frozenset(row.name for row in recognizers if _is_announced(row))

@@ -122,16 +122,22 @@ def test_no_chain_of_values_is_found_one_by_one() -> None:
     """Each beginning of each example, repeated: with all rows, those that a policy has to turn on too."""
     detector = Detector(rows_for(frozenset(PACKS)), "re2")
     rounds = Counter[str]()
-    usual = detector._round
+    usual = detector._candidates
     values = {*EXAMPLES.values(), *(value for values in CANARIES.values() for value in values)}
     for unit in {part for value in values for part in beginnings(value)}:
         text = (unit * (800 // len(unit) + 1))[:800]
 
-        def counted(*arguments: Any, unit: str = unit) -> list[Span]:
-            rounds[unit] += 1
-            return usual(*arguments)
+        nested: list[str] = []
 
-        detector._round = counted  # type: ignore[method-assign]
+        def counted(*arguments: Any, unit: str = unit, nested: list[str] = nested) -> tuple[list[Span], bool]:
+            rounds[unit] += not nested  # what is encoded in the text is searched inside of a round
+            nested.append(unit)
+            try:
+                return usual(*arguments)
+            finally:
+                nested.pop()
+
+        detector._candidates = counted  # type: ignore[method-assign]
         with contextlib.suppress(RuntimeError):
             detector.find(text)
     assert {unit: count for unit, count in rounds.items() if count > MOST_ROUNDS} == {}
