@@ -51,9 +51,11 @@ def trim_bic(candidate: str) -> tuple[int, int] | None:
 
 
 def trim_gps(candidate: str) -> tuple[int, int] | None:
-    """Latitude and longitude in range."""
+    """Latitude and longitude in range. Two numbers below one are shares or probabilities; there it is all sea."""
     numbers = [float(number) for number in re.findall(r"-?[0-9]+\.[0-9]+", candidate)]
-    return (0, len(candidate)) if len(numbers) == 2 and abs(numbers[0]) <= 90 and abs(numbers[1]) <= 180 else None
+    if len(numbers) != 2 or abs(numbers[0]) > 90 or abs(numbers[1]) > 180:
+        return None
+    return (0, len(candidate)) if max(map(abs, numbers)) >= 1 else None
 
 
 def trim_german_document(candidate: str) -> tuple[int, int] | None:

@@ -23,6 +23,7 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "CARD": (
         "card", "cardnumber", "creditcard", "debitcard", "bankcard", "paymentcard", "ccnumber", "ccnum", "cardpan",
         "kreditkarte", "kreditkartennummer", "kartennummer", "cartebancaire", "cartedecredit", "numerodecarte",
+        "numerocarte",
         "tarjeta", "tarjetadecredito", "numerodetarjeta", "cartao", "cartaodecredito", "numerodocartao",
         "银行卡", "银行卡号", "信用卡", "信用卡号", "卡号", "銀行卡", "卡號",
     ),
@@ -55,7 +56,7 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "streetaddress", "postaladdress", "homeaddress", "mailingaddress", "shippingaddress", "billingaddress",
         "deliveryaddress",
         "residentialaddress", "addressline", "address", "street", "streetname", "anschrift", "adresse", "strasse",
-        "strassenname",
+        "straße", "strassenname",
         "wohnadresse", "lieferadresse", "postanschrift", "hausnummer", "rue", "adressepostale", "domicile",
         "direccion", "calle", "domicilio",
         "endereco", "logradouro", "rua", "enderecoentrega", "地址", "住址", "家庭住址", "收货地址", "通讯地址",
@@ -77,7 +78,8 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "DRIVER_LICENCE": (
         "driverlicense", "driverslicense", "driverlicence", "drivinglicence", "drivinglicense", "driverslicence",
         "licensenumber",
-        "licencenumber", "fuehrerschein", "fuhrerschein", "permisdeconduire", "licenciadeconducir", "驾驶证", "驾照",
+        "licencenumber", "fuehrerschein", "fuhrerschein", "fuehrerscheinnummer", "fuhrerscheinnummer",
+        "permisdeconduire", "licenciadeconducir", "licenciaconducir", "驾驶证", "驾照",
         "驾驶证号",
     ),
     "LICENCE_PLATE": (
@@ -90,7 +92,7 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "CNH": ("cnh", "carteirademotorista", "habilitacao"),
     "PIS": ("pis", "pispasep", "pasep", "nis"),
     "VOTER_ID": ("voterid", "titulodeeleitor", "tituloeleitor", "tituloeleitoral"),
-    "RG": ("registrogeral", "numerorg"),
+    "RG": ("registrogeral", "numerorg", "rg"),
     "CN_USCC": ("uscc", "unifiedsocialcreditcode", "统一社会信用代码", "社会信用代码"),
     "US_ITIN": ("itin",),
     "US_EIN": ("fein", "employeridentificationnumber"),
@@ -100,7 +102,8 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "BANK_ACCOUNT": (
         "bankaccount", "accountnumber", "accountno", "acctno", "acctnumber", "bankaccountnumber", "kontonummer",
         "numerodecompte",
-        "comptebancaire", "numerodecuenta", "cuentabancaria", "contabancaria", "contacorrente", "numerodaconta",
+        "comptebancaire", "numerodecuenta",
+        "numerocuenta", "numerocompte", "cuentabancaria", "contabancaria", "contacorrente", "numerodaconta",
         "银行账号", "账号", "银行账户",
     ),
     "BIC": ("bic", "biccode", "swift", "swiftcode", "swiftbic"),
@@ -111,12 +114,15 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "direccionip", "enderecoip",
     ),
     "MAC_ADDRESS": ("macaddress", "macaddr", "hwaddress"),
-    "GPS": ("gps", "gpscoordinates", "geolocation", "latlng", "latlong", "latitude", "longitude", "breitengrad",
+    "GPS": ("gps", "gpscoordinates", "geolocation", "latlng", "latlong", "latitude", "longitude", "lat", "lng",
+    "lon", "latitud", "longitud", "coordinates", "coordenadas", "koordinaten", "breitengrad", "laengengrad",
+    "纬度", "经度",
     "经纬度", "坐标"),
     "USERNAME": (
         "username", "userlogin", "loginname", "screenname", "nickname", "userhandle", "twitterhandle",
         "benutzername", "nomutilisateur",
-        "nomdutilisateur", "nombredeusuario", "nomedeusuario", "用户名", "微信号", "微信", "昵称",
+        "nomdutilisateur", "nombredeusuario", "nombreusuario", "nomeusuario",
+        "wechat", "wechatid", "nomedeusuario", "用户名", "微信号", "微信", "昵称",
     ),
     "SECRET": (
         "password", "passwd", "passphrase", "passcode", "pwd", "secret", "clientsecret", "secretkey", "accesstoken",

@@ -21,7 +21,7 @@ _LONGEST_HAN: Final = max(map(len, _HAN_TYPE_OF))
 _TAILS: Final = frozenset((
     "number", "numbers", "no", "nr", "num", "nums", "numero", "nummer", "value", "text",
     "raw", "str", "string", "field", "primary", "secondary", "home", "work", "office", "private",
-    "personal", "main", "alt", "other", "new", "old", "address", "addresses", "adresse",
+    "personal", "main", "alt", "other", "new", "old", "address", "addresses", "adresse", "cliente", "titular",
 ))  # fmt: skip
 """Words after the telling one that do not change what the value is."""
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\x00-\x7f]+")

@@ -15,7 +15,7 @@ ANNOUNCED = [
     ("téléphone", "PHONE"), ("Telefonnummer", "PHONE"), ("telefone_celular", "PHONE"), ("número de teléfono", "PHONE"),
     ("手机号码", "PHONE"), ("联系电话", "PHONE"), ("home-phone", "PHONE"), ("phone_home", "PHONE"), ("msisdn", "PHONE"),
     ("ssn", "SSN"), ("SSN", "SSN"), ("employeeSSN", "SSN"), ("social_security_number", "SSN"),
-    ("cpf", "CPF"), ("cpf_cliente", None), ("cliente_cpf", "CPF"), ("número_cpf", "CPF"),
+    ("cpf", "CPF"), ("cpf_cliente", "CPF"), ("email_client", None), ("cliente_cpf", "CPF"), ("número_cpf", "CPF"),
     ("cardNumber", "CARD"), ("credit_card", "CARD"), ("tarjeta de crédito", "CARD"), ("Kreditkartennummer", "CARD"),
     ("cartão", "CARD"), ("银行卡号", "CARD"), ("carte bancaire", "CARD"), ("carte.bancaire", "CARD"),
     ("iban", "IBAN"), ("IBAN_number", "IBAN"), ("身份证号", "CN_ID"), ("用户身份证", "CN_ID"),
