@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from stream_maas import kafka, topics
+from stream_maas.cli.app import run
 from stream_maas.inference.train.packages import MINILM, SENTIMENT_TEXTS
 from stream_maas.settings import KafkaConfig
 from tests.support.workers import Fleet
@@ -50,8 +51,14 @@ def steps(title: str) -> list[Step]:
     ],
 )
 def test_a_section_is_done_as_written(
-    title: str, labels: list[str], embedded_broker: str, tmp_path: Path, request: pytest.FixtureRequest
+    title: str,
+    labels: list[str],
+    embedded_broker: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     if title == "A transformer":
         request.getfixturevalue("need")(MINILM, SENTIMENT_TEXTS)
     prefix = f"own-{uuid.uuid4().hex[:8]}"
@@ -73,6 +80,9 @@ def test_a_section_is_done_as_written(
                 if command[:2] == WORKER:
                     folder = tmp_path / command[command.index("--models") + 1]
                     asyncio.run(fleet.start("w1", models=[folder]).ready())
+                    continue
+                if command[0] == "stream-maas":
+                    assert run(command[1:]) == 0, command
                     continue
                 done = subprocess.run(
                     command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
