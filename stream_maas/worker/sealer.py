@@ -72,7 +72,8 @@ class Sealer:
         self._published: dict[str, Checkpoint] = {}
         """Origin -> newest checkpoint of our key on the topic, whoever published it."""
         self._checkpoints = PublishedCheckpoints(settings, key, self._published)
-        self._sealed_us = 0
+        self._due_us = 0
+        """When the logs are sealed next."""
         self._anchored_us = 0
         self._to_anchor: dict[str, Anchored] = {}
 
@@ -111,8 +112,10 @@ class Sealer:
             await asyncio.to_thread(sealer.save)
 
     async def tick(self, now_us: int) -> None:
-        if now_us - self._sealed_us >= self._settings.ledger.seal_interval_ms * 1000:
-            self._sealed_us = now_us
+        if now_us >= self._due_us:
+            # From when it was due and not from now: ticks are coarse, and waiting for one must not add up.
+            interval_us = self._settings.ledger.seal_interval_ms * 1000
+            self._due_us = self._due_us + interval_us if now_us - self._due_us < interval_us else now_us + interval_us
             await self._checkpoints.poll()
             await self._seal(now_us)
         if now_us - self._anchored_us >= self._settings.ledger.anchor_interval_ms * 1000:
@@ -127,14 +130,18 @@ class Sealer:
     async def _seal(self, now_us: int) -> None:
         """Sign what grew, and publish the checkpoints in one go with the offsets that they cover."""
         rows, offsets = [], {}
-        for tp, sealer in self._logs.items():
-            if tp in self._refused:
+        logs = [(tp, sealer) for tp, sealer in self._logs.items() if tp not in self._refused]
+        # Each waits for the disk; one after the other they would be late by as many waits as there are partitions.
+        done = await asyncio.gather(
+            *(asyncio.to_thread(sealer.seal, self._key, self._published.get(sealer.origin)) for _, sealer in logs),
+            return_exceptions=True,
+        )
+        for (tp, sealer), sealed in zip(logs, done, strict=True):
+            if isinstance(sealed, LedgerError):
+                self._refuse(tp, sealed)
                 continue
-            try:
-                sealed = await asyncio.to_thread(sealer.seal, self._key, self._published.get(sealer.origin))
-            except LedgerError as error:
-                self._refuse(tp, error)
-                continue
+            if isinstance(sealed, BaseException):
+                raise sealed
             if sealed is None:
                 continue
             note = sealed.note.encode()
