@@ -13,6 +13,7 @@ import os
 import secrets
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -59,7 +60,7 @@ async def measure(bootstrap: str, count: int) -> list[float]:
                 await progress.reach(warm)
                 await asyncio.sleep(_SETTLE_S)
                 others, before_s = machine.OtherLoad(), (worker.cpu_s(), sealing.cpu_s())
-                released_s = await held.release()
+                released_ms, released_s = int(time.time() * 1000), await held.release()
                 wall_s = await progress.reach(held.next_offsets) - released_s
                 spent = [now.cpu_s() - then for now, then in zip((worker, sealing), before_s, strict=True)]
                 await asyncio.sleep(_SETTLE_S)
@@ -68,11 +69,13 @@ async def measure(bootstrap: str, count: int) -> list[float]:
                     f"{spent[0] / count * 1e6:.1f} us, sealer {spent[1] / count * 1e6:.1f} us of CPU per event; "
                     f"others took {others.cores():.2f} cores"
                 )  # fmt: skip
-                return await read_lags(run)  # before the worker stops, and writes what nobody is left to seal
+                return await read_lags(
+                    run, released_ms
+                )  # before the worker stops, and writes what nobody is left to seal
 
 
-async def read_lags(run: Run) -> list[float]:
-    """One lag for each record of the audit topic, by the timestamps that the broker set."""
+async def read_lags(run: Run, since_ms: int) -> list[float]:
+    """One lag for each record of the audit topic that was appended since, by the timestamps that the broker set."""
     sealed: dict[str, list[tuple[int, int]]] = {}
     for record in await read_all(run.bootstrap, topics.audit_checkpoints(run.prefix), 1):
         checkpoint = parse_checkpoint(parse_note(record.value).text)
@@ -83,6 +86,8 @@ async def read_lags(run: Run) -> list[float]:
     for record in await read_all(run.bootstrap, run.audit, run.partitions):
         index = counts.get(record.partition, 0)
         counts[record.partition] = index + 1
+        if record.timestamp < since_ms:
+            continue  # the warm-up: the sealer was starting
         rows = heads[str(record.partition)]
         covering = rows[bisect.bisect_left(rows, (index + 1, 0)) :]
         lags.append((min(moment for _, moment in covering) - record.timestamp) / 1000)
