@@ -8,9 +8,9 @@ const TIMELINE_ROWS = 8;
 const OBJECTIVES = 12;
 
 export const isOpen = (incident) => incident.state !== "resolved";
-// What has to be looked at first: what is not muted, then pages, then the newest.
+// What has to be looked at first: what nobody has and nothing mutes, then pages, then the newest.
 const muted = (one) => Boolean(one.silenced || one.inhibited_by);
-const urgency = (a, b) => muted(a) - muted(b) || (b.severity === "page") - (a.severity === "page") || b.started_at_us - a.started_at_us;
+const urgency = (a, b) => muted(a) - muted(b) || (b.state === "firing") - (a.state === "firing") || (b.severity === "page") - (a.severity === "page") || b.started_at_us - a.started_at_us;
 const labelText = (labels) => Object.entries(labels ?? {}).map(([name, value]) => `${name} ${value}`).join(", ");
 const figure = (value, unit) => `${Math.abs(value) >= 100 ? number(value) : Number(value.toPrecision(3))} ${unit}`;
 
@@ -169,11 +169,12 @@ export function drawSlos(monitor) {
   });
 }
 
+const whose = (labels) => Object.entries(labels ?? {}).map(([name, value]) => (name === "lane" || name === "tenant" ? `${name} ${value}` : value)).join(" ") || "the service";
 function objectiveBlock({ name, labels, rules }, left) {
   const known = left <= 1, tone = !known ? null : left > 0.5 ? "good" : left > 0.1 ? "warn" : "bad";
   const { objective } = rules[0];
   return h("div", { class: "slo" },
-    h("header", null, h("span", null, h("b", null, Object.values(labels).join(" ") || "the service"), ` ${name}`), h("span", { class: "note" }, `${Number((100 * objective).toFixed(3))} % good`)),
+    h("header", null, h("span", null, h("b", null, whose(labels)), ` ${name}`), h("span", { class: "note" }, `${Number((100 * objective).toFixed(3))} % good`)),
     h("div", { class: "track", data: { tone } }, h("i", { style: { width: `${known ? 100 * Math.max(0, left) : 0}%` } })),
     h("p", { class: "left", data: { tone } }, known ? `${number(100 * Math.max(0, left), 1)} % of the budget left` : "no events yet"),
     h("div", { class: "burns" }, rules.map((rule) => burnRow(rule))));
