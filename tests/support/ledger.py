@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tests.support.commands import run_command
 from tests.support.followers import ROOT, FollowerProcess
 
 
@@ -48,10 +48,8 @@ class Audit:
     def run(self, command: str, *arguments: str, keys: bool = True) -> subprocess.CompletedProcess[str]:
         """One command; what it printed and how it ended."""
         own = self._keys if keys else []
-        line = [sys.executable, "-m", "stream_maas", "audit", command, *self._options, *own, *arguments]
-        return subprocess.run(
-            line, capture_output=True, text=True, check=False, timeout=120, env=self._environment, cwd=self._folder
-        )
+        line = ["audit", command, *self._options, *own, *arguments]
+        return run_command(line, environment=self._environment, folder=self._folder, timeout_s=120)
 
     def verify(self, *arguments: str) -> dict[str, Any]:
         """The JSON report of `audit verify`; its exit code is the report's."""
