@@ -39,12 +39,13 @@ def test_not_announced(name: str) -> None:
     assert hint_for(name) is None
 
 
-@pytest.mark.parametrize(("alias", "entity_type"), [(a, t) for t, aliases in ALIASES.items() for a in aliases])
-def test_every_alias_announces_its_type_behind_other_words(alias: str, entity_type: str) -> None:
-    assert hint_for(alias) == entity_type
-    assert hint_for(f"billing_{alias}") == entity_type
-    if alias.isascii():
-        assert hint_for(f"{alias.upper()}_2") == entity_type
+@pytest.mark.parametrize("entity_type", ALIASES)
+def test_every_alias_announces_its_type_behind_other_words(entity_type: str) -> None:
+    for alias in ALIASES[entity_type]:
+        assert hint_for(alias) == entity_type, alias
+        assert hint_for(f"billing_{alias}") == entity_type, alias
+        if alias.isascii():
+            assert hint_for(f"{alias.upper()}_2") == entity_type, alias
 
 
 @given(st.lists(st.sampled_from([name for name, _ in ANNOUNCED] + NOT_ANNOUNCED), min_size=1, max_size=4))

@@ -80,6 +80,7 @@ def test_offsets_lead_back_to_the_original(text: str) -> None:
         assert (entity.operator, entity.rule) == ("replace", "default")
 
 
+EVERYTHING = redactor({"at": "**", "treat_as": "OWN"}, default="keep")
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=6), texts)
 DOCUMENTS = st.recursive(
     LEAVES,
@@ -91,8 +92,7 @@ DOCUMENTS = st.recursive(
 @settings(max_examples=150)
 @given(DOCUMENTS)
 def test_the_walk_comes_to_every_leaf(document: Any) -> None:
-    everything = redactor({"at": "**", "treat_as": "OWN"}, default="keep")
-    result = everything.redact_document(document).value
+    result = EVERYTHING.redact_document(document).value
 
     def check(before: Any, after: Any) -> None:
         if isinstance(before, dict):

@@ -146,11 +146,11 @@ def test_counts_are_the_placeholders(redactor: Redactor) -> None:
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
-@pytest.mark.parametrize("entity_type", CANARIES)
-def test_disguises(redactor: Redactor, entity_type: str, disguise: str) -> None:
-    for value in CANARIES[entity_type]:
-        text = f"see {DISGUISES[disguise](value)} there"
-        assert redactor.redact_text(text).value == f"see [{entity_type}] there"
+def test_disguises(redactor: Redactor, disguise: str) -> None:
+    for entity_type, values in CANARIES.items():
+        for value in values:
+            text = f"see {DISGUISES[disguise](value)} there"
+            assert redactor.redact_text(text).value == f"see [{entity_type}] there"
 
 
 def test_invisible_characters_go_with_what_they_disguise(redactor: Redactor) -> None:

@@ -106,17 +106,17 @@ def test_every_field_of_a_request_has_a_canary_test() -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(("entity_type", "value"), VALUES)
-def test_a_canary_is_found_in_every_field(place: str, entity_type: str, value: str) -> None:
-    result = REDACTOR.redact_request(PLACES[place](value), key=KEY)
-    assert value not in repr(result)
-    assert escaped(value) not in repr(result)
-    if place not in DROPPED:
-        assert result.counts.get(entity_type, 0) >= 1
-        assert f"[{entity_type}]" in repr(result.value)
-    again = REDACTOR.redact_request(result.value, key=result.key)
-    assert again.value is result.value
-    assert again.counts == {}
+def test_a_canary_is_found_in_every_field(place: str) -> None:
+    for entity_type, value in VALUES:
+        result = REDACTOR.redact_request(PLACES[place](value), key=KEY)
+        assert value not in repr(result)
+        assert escaped(value) not in repr(result)
+        if place not in DROPPED:
+            assert result.counts.get(entity_type, 0) >= 1, value
+            assert f"[{entity_type}]" in repr(result.value)
+        again = REDACTOR.redact_request(result.value, key=result.key)
+        assert again.value is result.value
+        assert again.counts == {}
 
 
 @pytest.mark.parametrize("place", NUMBER_PLACES)
