@@ -26,7 +26,15 @@ _STOPS: Final = re.compile(r"[0-9@\[\]]")
 """Nothing that is, was or may become a find lies between a word and the number it announces."""
 _LETTERS: Final = re.compile(rf"[^\W\d_{_HAN}]+")
 _BREAK: Final = re.compile(r"[,;!?]|[.]\s")
+FOLLOWS: Final = ("(", " (", " is ", " ist ", " est ", " es ", " é ", " è ", " jest ", "是")
+"""How a text goes on behind a number where a word that announces it may follow."""
 _IN_BRACKETS: Final = re.compile(r" ?\(([^()0-9\[\]]{2,20})\)")
+_BEHIND: Final = re.compile(
+    r" (?:is|ist|est|es|é|è|jest) (?:my|our|his|her|their|the|mein|meine|unsere|seine|ihre|die|mon|ma|notre|son|le|la|"
+    r"mi|nuestro|su|el|meu|minha|nosso|o|a|il mio|la mia|mój|moje) ([^\W\d_]+)( [^\W\d_]+)?( [^\W\d_]+)?"
+    rf"|是(?:我|他|她)?们?的?([{_HAN}]{{2,6}})"
+)
+"""The number's owner and what it is: "is my cell phone", "ist meine Handynummer"."""
 JOINS: Final = r"[\s,;/&|+]*(?:(?:and|or|und|oder|y|e|o|ou|et|или|и|和|或|、)\s*)?"
 """Between the items of a list."""
 _JOINS: Final = re.compile(JOINS)
@@ -137,11 +145,19 @@ class CueIndex:
         return keys
 
     def after(self, text: str, end: int) -> frozenset[Key]:
-        """Keys of the cues that stand in brackets right after offset `end`: "123456782 (BSN)"."""
-        if text[end : end + 2] != " (" and text[end : end + 1] != "(":
+        """Keys of the cues that stand right after offset `end`: "123456782 (BSN)", "4673395 is my cell phone"."""
+        if not text.startswith(FOLLOWS, end):
             return _NO_KEYS
-        match = _IN_BRACKETS.match(text, end)
-        return self._phrases.get(_normal(match.group(1).lower()), _NO_KEYS) if match else _NO_KEYS
+        if (match := _IN_BRACKETS.match(text, end)) is not None:
+            return self._phrases.get(_normal(match.group(1).lower()), _NO_KEYS)
+        if (match := _BEHIND.match(text, end)) is None:
+            return _NO_KEYS
+        *spaced, unspaced = match.groups(default="")
+        if unspaced:
+            phrases = (unspaced[:size] for size in range(len(unspaced), 1, -1))
+            return next((self._unspaced[phrase] for phrase in phrases if phrase in self._unspaced), _NO_KEYS)
+        phrases = (_normal("".join(spaced[:count]).lower()) for count in range(3, 0, -1))
+        return next((self._phrases[phrase] for phrase in phrases if phrase in self._phrases), _NO_KEYS)
 
 
 def _is_near(window: str, end: int) -> bool:

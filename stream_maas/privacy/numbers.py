@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from stream_maas.privacy.cues import CueIndex, Key, joins
+from stream_maas.privacy.cues import FOLLOWS, CueIndex, Key, joins
 from stream_maas.privacy.layouts import beginnings, trie_pattern
 from stream_maas.privacy.rows import Number, expand
 from stream_maas.privacy.runs import (
@@ -104,8 +104,8 @@ class _Words:
         self._hint = hint
         self._before: frozenset[Key] | None = None
         self._after: frozenset[Key] | None = None
-        self._may_follow = text[end : end + 1] == "(" or text[end : end + 2] == " ("
-        """A cue in brackets may stand behind the run."""
+        self._may_follow = text.startswith(FOLLOWS, end)
+        """A cue may stand behind the run."""
         self.ends = ends
         """Entity type -> end of its last find, which announces the next item of a list."""
 

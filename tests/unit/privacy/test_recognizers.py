@@ -33,6 +33,11 @@ FOUND = [
     ("https://x.example/?u=jo%40example.org&v=1", "https://x.example/?u=[EMAIL]&v=1"),
     (f"{'a' * 200}@example.com", "[EMAIL]"),
     ("@user@mastodon.social", "@[EMAIL]"),
+    # a word behind the number
+    ("4155550132 is my cell, 078051120 is my SSN", "[PHONE] is my cell, [SSN] is my SSN"),
+    ("605 108 818 ist meine Handynummer", "[PHONE] ist meine Handynummer"),
+    ("4673395 é o telefone; 4673396 est mon numéro", "[PHONE] é o telefone; [PHONE] est mon numéro"),
+    ("4673395是我的手机号", "[PHONE]是我的手机号"),
     # IP, MAC_ADDRESS
     ("IP:2001:db8::8a2e:370:7334, IPv6:fe80::1", "IP:[IP], IPv6:[IP]"),
     ("客户说：38b6:ad95:c9e0:c907:e4d8:2ad:3f17:a551", "客户说：[IP]"),
@@ -100,6 +105,7 @@ FOUND = [
 ]
 
 NOT_FOUND = [
+    "4673395 is the best result", "4155550132 is my favourite", "4673395是我的",
     "a1:b2:c3:d4:e5:f6:a7", "00:1A:2B:3C:4D:5E:77:88:99:aa:bb", "std::vector",
     "2001:2001:2001:2001:2001:2001:2001:2001:2001", "password=yourpasswordhere", "secret=$SECRET",
     "info@presidio.", "hello-world @ here", "look at img/logo@2x.png", "pip install pkg@1.2.3", "@handle",
