@@ -78,9 +78,12 @@ async def test_killed_and_rebalanced_while_firing_it_fires_once_and_replays_with
     code, said = await replay(kafka, prefix)
     assert (code, said["status"]) == (0, "same"), said
     assert said["published"] == said["recomputed"] == len(events)
-    code, said = await replay(kafka, prefix, "--from", str(fired["at_us"] // 1000 + 1))
+    code, said = await replay(kafka, prefix, "--from", str(fired["at_us"] // 1000 + 1), "--purpose", "a test")
     assert code == 0
     assert 0 < said["published"] < len(events)
+    written = [json.loads(record.value)["data"] for record in await read_all(kafka, topics.audit(prefix))]
+    acts = [event["replayed"] for event in written if "replayed" in event]
+    assert [(act["what"], act.get("purpose")) for act in acts] == [("alerts", None), ("alerts", "a test")]
 
 
 async def test_requests_without_a_worker_are_told_and_its_return_ends_it(
