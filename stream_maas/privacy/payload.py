@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import Detector
-from stream_maas.privacy.encoded import MAY_BE_ENCODED
+from stream_maas.privacy.encoded import FEWEST_CHARS, MAY_BE_ENCODED
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.hints import hint_for, may_hint
 from stream_maas.privacy.transform import TOKEN
@@ -28,8 +28,18 @@ _STRUCTURAL: Final = re.compile(
 """Generated ids: their digit runs would be false finds, and they say nothing about anybody."""
 _WITHOUT_TOKENS: Final = TOKEN.sub
 """What redaction itself leaves behind is no JSON array: a redacted record is clear at the second look."""
-_HARMLESS_NAMES: Final = frozenset(name for name in ("text", "texts", "input", "data", "x") if not may_hint(name))
-"""Names of tensors that announce nothing, found out once."""
+_HARMLESS_NAMES: Final = frozenset(
+    name
+    for name in (
+        "text", "texts", "input", "inputs", "data", "x", "features", "tokens", "query", "prompt", "document", "content",
+        "locale", "lang", "language", "channel", "source", "app_version", "version", "sdk_version", "client", "os",
+        "platform", "environment", "env", "session", "request_type", "content_type", "format", "encoding", "threshold",
+        "top_k", "temperature", "max_tokens", "binary_data", "binary_data_size", "priority", "timeout", "headers",
+        "trace", "trace_id", "span_id", "experiment", "variant", "cohort", "segment", "batch", "sequence_id",
+    )
+    if not may_hint(name)
+)  # fmt: skip
+"""Usual names of tensors and parameters that announce nothing and hold nothing, found out once."""
 _TRACEPARENT: Final = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 """W3C Trace Context, version 00."""
 
@@ -86,9 +96,13 @@ def is_clear(detector: Detector, config: RedactionConfig, request: Request, key:
         and joined.isascii()
         and "{" not in joined
         and ("[" not in joined or "[" not in _WITHOUT_TOKENS("", joined))
-        and not MAY_BE_ENCODED.search(joined)
+        and not any(map(_may_be_encoded, texts))
         and detector.is_clear(joined)
     )
+
+
+def _may_be_encoded(text: str) -> bool:
+    return len(text) >= FEWEST_CHARS and " " not in text.strip() and MAY_BE_ENCODED.search(text) is not None
 
 
 def _may_name(subject: str, request_id: str, key: bytes | None, joined: str) -> bool:
@@ -99,7 +113,8 @@ def _may_name(subject: str, request_id: str, key: bytes | None, joined: str) -> 
 
 def _sort_parameters(parameters: Mapping[str, Any], names: list[str], texts: list[str], numbers: list[Any]) -> None:
     for name, value in parameters.items():
-        names.append(name)
+        if name not in _HARMLESS_NAMES:
+            names.append(name)
         (texts if isinstance(value, str) else numbers).append(value)
 
 
