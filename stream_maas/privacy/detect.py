@@ -67,7 +67,8 @@ class Detector:
         ]
         self._gate = compile_gate(
             engine,
-            [*map(shapes.gate_pattern, structures), RUN_PATTERN, codes.gate_pattern(), encoded.GATE_PATTERN],
+            [*map(shapes.gate_pattern, structures), RUN_PATTERN, codes.gate_pattern()],
+            [encoded.GATE_PATTERN],  # it counts letters: in company it would multiply everybody's states by twenty
             [*map(shapes.gate_pattern, words)],
         )
         cues.close()

@@ -38,45 +38,44 @@ def warning(engine: Engine) -> str:
     )
 
 
-def compile_gate(engine: Engine, structures: Sequence[str], words: Sequence[str]) -> Gate:
-    """A gate over the patterns of both lists in order, in the common subset of RE2 and `re`. All engines agree.
+def compile_gate(engine: Engine, *parts: Sequence[str]) -> Gate:
+    """A gate over the patterns of all `parts` in order, in the common subset of RE2 and `re`. All engines agree.
 
-    Each list becomes an automaton of its own where states are built lazily: those of patterns that have little in
+    Each part becomes an automaton of its own where states are built lazily: those of patterns that have little in
     common multiply, on random text without end, and an automaton that is full begins anew.
     Raises SettingsError if the engine is not installed.
     """
     if engine == "hyperscan":
-        return _hyperscan_gate([*structures, *words])
+        return _hyperscan_gate([pattern for part in parts for pattern in part])
     if engine == "re":
-        return _re_gate([*structures, *words])
-    return _re2_gate(structures, words)
+        return _re_gate([pattern for part in parts for pattern in part])
+    return _re2_gate(parts)
 
 
-def _re2_gate(structures: Sequence[str], words: Sequence[str]) -> Gate:
+def _re2_gate(parts: Sequence[Sequence[str]]) -> Gate:
     try:
         import re2
     except ImportError:
-        raise SettingsError("privacy.gate: google-re2 is not installed; install it or choose 're'") from None
+        raise SettingsError("redaction.gate: google-re2 is not installed; install it or choose 're'") from None
     options = re2.Options()
     options.max_mem = _MAX_MEM_BYTES
     options.log_errors = False  # its messages quote the text
-
-    def automaton(patterns: Sequence[str]) -> Callable[[bytes], list[int] | None]:
-        compiled = re2.Set.SearchSet(options)
-        for pattern in patterns:
-            compiled.Add(pattern)
-        compiled.Compile()
-        match: Callable[[bytes], list[int] | None] = compiled.Match
-        return match
-
-    match_structures, match_words = automaton(structures), automaton(words)
-    first_word = len(structures)
+    automata: list[tuple[Callable[[bytes], list[int] | None], int]] = []
+    first = 0
+    for part in parts:
+        automaton = re2.Set.SearchSet(options)
+        for pattern in part:
+            automaton.Add(pattern)
+        automaton.Compile()
+        automata.append((automaton.Match, first))
+        first += len(part)
 
     def gate(text: str) -> Sequence[int]:
         encoded = text.encode("utf-8", "replace")
-        found = match_structures(encoded) or []
-        if matched := match_words(encoded):
-            found += [index + first_word for index in matched]
+        found: list[int] = []
+        for match, offset in automata:
+            if matched := match(encoded):
+                found += [index + offset for index in matched] if offset else matched
         return found
 
     return gate
