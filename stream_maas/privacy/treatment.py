@@ -13,6 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -348,11 +349,14 @@ def _occurrences(text: str, value: str) -> Iterator[tuple[int, int]]:
     if start < 0:
         return
     taken = [match.span() for match in PLACEHOLDER.finditer(text)] if "[" in text else []
+    ends = [last for _, last in taken]
     while start >= 0:
         end = start + len(value)
         glued = _joins(text[start - 1 : start], value[0]) or _joins(value[-1], text[end : end + 1])
-        if not glued and not any(start < last and first < end for first, last in taken):
-            yield start, end
+        if not glued:
+            at = bisect_right(ends, start)  # the first placeholder that is not over yet
+            if at == len(taken) or taken[at][0] >= end:
+                yield start, end
         start = text.find(value, start + 1)
 
 
