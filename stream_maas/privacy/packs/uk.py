@@ -20,8 +20,8 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         name="uk_nino", entity_type="UK_NINO", pack="uk", score=90,
         pictures=("AA999999A", "AA 99 99 99 A", "AA999999 A", "AA 999999 A", "AA-99-99-99-A", "AA 99 99 99A",
         "AA99 99 99 A", "AA 999999A"),
-        form="(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z][0-9]{6}[A-D]", any_case=True,
-        found_by="two letters, 6 digits, A to D", checked_by="prefixes in use",
+        form="(?:(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]|QQ)[0-9]{6}[A-D]", any_case=True,
+        found_by="two letters, 6 digits, A to D", checked_by="prefixes in use, and QQ of official examples",
     ),
     Code(
         name="uk_driving_licence", entity_type="DRIVER_LICENCE", pack="uk", score=90,

@@ -95,7 +95,7 @@ EXAMPLES: dict[str, str] = {
     "cn_qq": "QQ 123456789",
     # United Kingdom
     "uk_nhs": "NHS number 943 476 5870",
-    "uk_nino": "QQ 12 34 56 C".replace("QQ", "AB"),
+    "uk_nino": "AB 12 34 56 C",
     "uk_driving_licence": "MORGA657054SM9IJ",
     "uk_utr": "UTR 1234567895",
     "uk_bank_account": "20-00-00 55779911",
