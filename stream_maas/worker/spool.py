@@ -79,7 +79,7 @@ class Spool:
         self.torn_bytes = 0
         """Cut off at the end when the file was opened: a write that a crash interrupted."""
         self._places: list[tuple[int, int, int]] = []
-        """(number, byte after the frame, events in it) of each frame with rows."""
+        """(number, first byte of the frame, events in it) of each frame with rows."""
         self._bytes = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -114,12 +114,13 @@ class Spool:
         """
         first = self.is_empty
         spool = self.id or secrets.token_hex(16)
+        place = self._bytes
         self._write(Frame(spool, self.number + 1, self.confirmed, self.moved, at_us, reason, list(rows)))
         if first:
             self.id, self.since_us, self.reason = spool, at_us, reason
         self.number += 1
         self.events += len(rows)
-        self._places.append((self.number, self._bytes, len(rows)))
+        self._places.append((self.number, place, len(rows)))
         return self.number
 
     def confirm(self, number: int) -> None:
@@ -128,13 +129,19 @@ class Spool:
 
     def roll_back(self) -> None:
         """Cut off what is not confirmed: its transaction was aborted."""
-        if self.number > self.confirmed:
-            while self._places and self._places[-1][0] > self.confirmed:
-                self.events -= self._places.pop()[2]
-            self._cut(self._places[-1][1] if self._places else 0)
-            self.number = self.confirmed
-            if not self._places:
-                self.clear()
+        if self.number <= self.confirmed:
+            return
+        place = 0
+        while self._places and self._places[-1][0] > self.confirmed:
+            _, place, events = self._places.pop()
+            self.events -= events
+        if not self._places:
+            self.clear()
+            return
+        self._cut(place)
+        self.number = self.confirmed
+        if self.moved:
+            self._note()  # what was cut off may have been the frame that said so
 
     def settle(self, spool: str, *, confirmed: int | None = None, moved: int | None = None) -> None:
         """What Kafka knows of the filling with this id; of another one it says nothing about ours."""
@@ -182,7 +189,7 @@ class Spool:
         self.moved = number
         self.events = sum(events for place, _, events in self._places if place > number)
         if durable:
-            self._write(Frame(self.id, self.number, self.confirmed, self.moved, 0, "", []))
+            self._note()
 
     def close(self) -> None:
         """Close the file; what waits stays in it."""
@@ -195,6 +202,10 @@ class Spool:
         self.id = self.reason = ""
         self.number = self.confirmed = self.moved = self.events = self.since_us = 0
         self._places.clear()
+
+    def _note(self) -> None:
+        """Keep where we are, in a frame without rows."""
+        self._write(Frame(self.id, self.number, self.confirmed, self.moved, 0, "", []))
 
     def _write(self, frame: Frame) -> None:
         payload = _ENCODE(frame)
@@ -237,13 +248,14 @@ class Spool:
 
     def _recover(self) -> None:
         while (read := self._read(self._bytes)) is not None:
+            place = self._bytes
             frame, self._bytes = read
             if not self.id:
                 self.id, self.since_us, self.reason = frame.spool, frame.at_us, frame.reason
             self.number = frame.number
             self.confirmed, self.moved = max(self.confirmed, frame.confirmed), max(self.moved, frame.moved)
             if frame.rows:
-                self._places.append((frame.number, self._bytes, len(frame.rows)))
+                self._places.append((frame.number, place, len(frame.rows)))
         self.torn_bytes = os.fstat(self._file).st_size - self._bytes
         if self.torn_bytes:
             self._cut(self._bytes)

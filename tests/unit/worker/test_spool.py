@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_maas.errors import SpoolError
@@ -30,6 +30,8 @@ ACTIONS = st.lists(
 
 
 @given(ACTIONS, st.integers(0, 200))
+@example(["append", "confirm", "move one", "append", "roll back", "reopen"], 0)
+@example(["append", "confirm", "append", "move one", "roll back", "reopen"], 0)
 def test_what_is_confirmed_is_there_until_it_was_moved(
     tmp_path_factory: pytest.TempPathFactory, actions: list[str], torn_bytes: int
 ) -> None:
