@@ -26,7 +26,11 @@ APPEND_ONLY = {
     "message.timestamp.type": "LogAppendTime",
 }
 """How a topic is kept that proves something. Values are hashed uncompressed, so how they are compressed is free; the
-limit on message size is one on whole batches and stays the broker's."""
+limit on message size is one on whole batches, see `BATCH_BYTES`."""
+BATCH_BYTES = 1 << 20
+"""Room of one batch that a worker produces, so the least that max.message.bytes may be; Kafka's default is 12 more.
+Larger batches mean fewer requests."""
+_COMPACTED_SEGMENT_MS = 3_600_000
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 # Kafka's own rule is 249 characters of these; the rest is for the longest name that is put behind a prefix.
@@ -84,6 +88,9 @@ class TopicSpec:
         configs = {"cleanup.policy": self.cleanup_policy, "min.insync.replicas": str((replication_count + 1) // 2)}
         if self.retention_ms is not None:
             configs["retention.ms"] = str(self.retention_ms)
+        else:
+            # The newest segment is never compacted, and by default it is the newest one for a week.
+            configs["segment.ms"] = str(_COMPACTED_SEGMENT_MS)
         if self.append_only:
             configs |= APPEND_ONLY
         return configs
@@ -344,9 +351,19 @@ def _partition_problems(spec: TopicSpec, topic: ActualTopic, shared: int) -> lis
 
 def _config_problems(spec: TopicSpec, topic: ActualTopic) -> list[str]:
     wanted = {"cleanup.policy": spec.cleanup_policy} | (APPEND_ONLY if spec.append_only else {})
-    return [
-        f"topic {spec.name} has {name}={topic.configs[name]}, must have {value}; next: kafka-configs.sh --alter "
-        f"--entity-type topics --entity-name {spec.name} --add-config {name}={value}"
+    different = {
+        name: value
         for name, value in wanted.items()
         if name in topic.configs and topic.configs[name].replace(" ", "") != value
+    }
+    least = {"max.message.bytes": BATCH_BYTES} if "worker" in spec.written_by else {}
+    if spec.append_only:
+        least["min.insync.replicas"] = (topic.replication_count + 1) // 2
+    different |= {
+        name: str(value) for name, value in least.items() if name in topic.configs and int(topic.configs[name]) < value
+    }
+    return [
+        f"topic {spec.name} has {name}={topic.configs[name]}, must have {value}{' or more' if name in least else ''}; "
+        f"next: kafka-configs.sh --alter --entity-type topics --entity-name {spec.name} --add-config {name}={value}"
+        for name, value in different.items()
     ]

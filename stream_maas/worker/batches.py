@@ -8,10 +8,8 @@ from typing import Any
 
 from stream_maas.errors import BrokerError
 from stream_maas.records import Outgoing
+from stream_maas.topics import BATCH_BYTES
 from stream_maas.worker.producers import read_error
-
-BATCH_BYTES = 1 << 20
-"""Room of one produce batch; larger batches mean fewer requests, and Kafka's default record limit is about this."""
 
 Rows = Mapping[tuple[str, int], Sequence[Outgoing]]
 """(topic, partition) -> records."""

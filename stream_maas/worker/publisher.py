@@ -31,7 +31,8 @@ from aiokafka import TopicPartition
 
 from stream_maas.errors import SpoolError
 from stream_maas.records import Answered, Outgoing
-from stream_maas.worker.batches import BATCH_BYTES, Rows, send_batches
+from stream_maas.topics import BATCH_BYTES
+from stream_maas.worker.batches import Rows, send_batches
 from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.interval import Consumer, Interval, OutputTopics
 from stream_maas.worker.kip447 import FencedInstanceError, StaleGenerationError

@@ -133,6 +133,16 @@ DIFFERENCES = {
     "pruned by size": ("maas.audit", {"configs": {"retention.bytes": "9"}}, ["retention.bytes=9, must have -1"]),
     "compacted requests": ("maas.requests", {"configs": {"cleanup.policy": "compact"}}, ["must have delete"]),
     "compacted too": ("maas.audit", {"configs": {"cleanup.policy": "compact,delete"}}, ["must have delete"]),
+    "room for less than a batch": (
+        "maas.results",
+        {"configs": {"max.message.bytes": "65536"}},
+        ["max.message.bytes=65536, must have 1048576 or more", "--add-config max.message.bytes=1048576"],
+    ),
+    "lost with one broker": (
+        "maas.audit",
+        {"replication_count": 3, "configs": {"min.insync.replicas": "1"}},
+        ["min.insync.replicas=1, must have 2 or more"],
+    ),
     "state that is deleted": ("maas.monitor.state", {"configs": {"cleanup.policy": "delete"}}, ["must have compact"]),
     "no right": ("maas.audit", {"forbidden": True, "partitions": 0}, ["grant it Describe"]),
 }
