@@ -37,7 +37,7 @@ from stream_maas.worker.follower_metrics import FollowerMetrics
 from stream_maas.worker.health import Health
 from stream_maas.worker.kip447 import FencedInstanceError, FencedProducer, GroupMetadata
 from stream_maas.worker.producers import MAX_FAILURES, backoff_s, close_producer
-from stream_maas.worker.shell import Ready, Shell, chunk_app, run_to_exit
+from stream_maas.worker.shell import EXIT_PROBLEM, Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.transport import Chunk
 from stream_maas.worker.web import ProbeServer
 
@@ -145,14 +145,18 @@ class Follower:
             )
             if self._shell.stopping.is_set():
                 return self._shell.exit_code
-            if worker.delivery == "exactly-once" and not self._capabilities.exactly_once:
-                raise BrokerError(
-                    f"worker.delivery is exactly-once, but this broker cannot: {self._capabilities.reason}"
-                )
+            self._check_delivery()
             await self._follow(web)
+        except Exception:
+            self._shell.exit_code = EXIT_PROBLEM
+            raise
         finally:
             await self._shut_down(web)
         return self._shell.exit_code
+
+    def _check_delivery(self) -> None:
+        if self._settings.worker.delivery == "exactly-once" and not self._capabilities.exactly_once:
+            raise BrokerError(f"worker.delivery is exactly-once, but this broker cannot: {self._capabilities.reason}")
 
     async def _set_up_logs(self) -> None:
         redactor = await asyncio.get_running_loop().run_in_executor(None, Redactor, self._settings.privacy)
