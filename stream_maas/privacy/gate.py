@@ -56,7 +56,7 @@ def _re2_gate(parts: Sequence[Sequence[str]]) -> Gate:
     try:
         import re2
     except ImportError:
-        raise SettingsError("redaction.gate: google-re2 is not installed; install it or choose 're'") from None
+        raise SettingsError("privacy.gate: google-re2 is not installed; install it or choose 're'") from None
     options = re2.Options()
     options.max_mem = _MAX_MEM_BYTES
     options.log_errors = False  # its messages quote the text

@@ -432,10 +432,10 @@ async def test_a_worker_that_cannot_publish_stops_unacknowledged(
     At-least-once: offsets are committed only behind answers that the broker has acknowledged."""
     await create_topics(kafka, prefix, PARTITIONS)
     results = topics.results(prefix)
-    await set_topic_config(kafka, results, {"max.message.bytes": "100"})
     with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], arguments=["--delivery", delivery]) as fleet:
         worker = await fleet.start("w1").ready()
         assert worker.facts["delivery"] == delivery
+        await set_topic_config(kafka, results, {"max.message.bytes": "100"})
         sent = [slow_model.quick(partition, f"r-{partition}") for partition in range(PARTITIONS)]
         await send(kafka, topics.requests(prefix), sent)
         assert await worker.exit() == 75

@@ -47,10 +47,19 @@ async def until_no_transaction_is_open(bootstrap: str, topic: str) -> None:
             end = await end_offsets(bootstrap, topic, "read_uncommitted")
 
 
+async def _topic_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+    [answer] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    return {entry[0]: entry[1] for _, _, _, _, entries in answer.resources for entry in entries}
+
+
 async def set_topic_config(bootstrap: str, topic: str, configs: dict[str, str]) -> None:
+    """Returns when the broker says so itself: it applies a change after it has acknowledged it."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)])
+        async with asyncio.timeout(30):
+            while not configs.items() <= (await _topic_config(admin, topic)).items():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
     finally:
         await admin.close()
