@@ -10,6 +10,8 @@ from aiokafka.errors import TopicAuthorizationFailedError
 
 from stream_maas.worker.interval import Interval
 from stream_maas.worker.kip447 import FencedProducer
+from stream_maas.worker.outage import AuditRefusedError
+from stream_maas.worker.producers import read_error
 from stream_maas.worker.publisher import Publisher
 
 
@@ -54,11 +56,20 @@ class TransactionalPublisher(Publisher):
         if self._boxed:
             topics.append(self._topics.boxes)
         places = [TopicPartition(topic, number) for number in {tp.partition for tp in expected} for topic in topics]
+        opening = asyncio.ensure_future(self._producer.open_transaction(places, *groups))
+        opening.add_done_callback(read_error)
         try:
-            async with asyncio.timeout(self.outage.limit_s):
-                await self._producer.open_transaction(places, *groups)
-        except (TimeoutError, TopicAuthorizationFailedError) as error:
+            # A broker that is away is waited for here: a producer that is given up in between leaves the end of its
+            # last transaction to a broker that has just come back, and its offsets may stay unstable.
+            while not (await asyncio.wait([opening], timeout=self.outage.limit_s))[0]:
+                error = await self.outage.not_opened(TimeoutError(), self._topics.audit)
+                if isinstance(error, AuditRefusedError):
+                    raise error
+            opening.result()
+        except TopicAuthorizationFailedError as error:
             raise await self.outage.not_opened(error, self._topics.audit) from error
+        finally:
+            opening.cancel()
 
     async def _commit(self, interval: Interval) -> None:
         self._recent = set(interval.offsets)
