@@ -16,6 +16,7 @@ from stream_maas.cli.common import (
     Json,
     Output,
     Prefix,
+    Reason,
     exit_with,
     kafka_settings,
     run_async,
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from stream_maas.settings import Settings
 
 HoldId = Annotated[str, typer.Argument(metavar="ID", help="Id of the hold, such as that of the case.")]
-Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log. No personal data.")
-]
 
 
 def hold(
@@ -127,10 +125,10 @@ async def _release(settings: Settings, hold_id: str, reason: str | None, folder:
 
 
 async def _record(settings: Settings, kind: Any, body: dict[str, Any], reason: str | None, output: Output) -> int:
-    from stream_maas.kafka.acts import operator, record_act
+    from stream_maas.kafka.acts import by_operator, record_act
 
     logs = await opened(settings, None, None)
-    body = body | {"by": operator()} | ({"reason": reason} if reason else {})
+    body = body | by_operator(reason=reason)
     for partition in logs.partitions:
         await record_act(settings, kind, body, partition=partition)
     if output.as_json:

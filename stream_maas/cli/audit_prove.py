@@ -213,7 +213,7 @@ async def _export(
 
 async def _say_so(logs: Logs, bundled: Sequence[BundledLog], file_format: str, purpose: str | None) -> None:
     """What leaves of each partition is an event of that partition, committed before it does (CJEU C-579/21)."""
-    from stream_maas.kafka.acts import operator, record_act
+    from stream_maas.kafka.acts import by_operator, record_act
     from stream_maas.ledger.notes import parse_checkpoint
 
     for log in bundled:
@@ -221,11 +221,9 @@ async def _say_so(logs: Logs, bundled: Sequence[BundledLog], file_format: str, p
         body: dict[str, Any] = {
             "topic": logs.topic, "partition": log.partition, "first_index": log.start,
             "end_index": log.start + len(log.values), "size": head.size, "root": head.root.hex(),
-            "format": file_format, "by": operator(),
+            "format": file_format, **by_operator(purpose=purpose),
         }  # fmt: skip
-        await record_act(
-            logs.settings, "exported", body | ({"purpose": purpose} if purpose else {}), partition=log.partition
-        )
+        await record_act(logs.settings, "exported", body, partition=log.partition)
 
 
 def _parquet(bundled: Sequence[BundledLog], records: Sequence[Sequence[KafkaRecord]]) -> bytes:

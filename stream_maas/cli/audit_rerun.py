@@ -92,7 +92,7 @@ async def _rerun(
 ) -> int:  # fmt: skip
     from stream_maas import topics
     from stream_maas.inference import Catalog
-    from stream_maas.kafka.acts import operator, record_act
+    from stream_maas.kafka.acts import by_operator, record_act
     from stream_maas.keystore import open_existing
     from stream_maas.replay.rerunning import Wanted, find_decisions, open_inputs
     from stream_maas.rerun import rerun as run
@@ -106,8 +106,8 @@ async def _rerun(
         task = bar.add_task("", total=len(recorded))
         judged = run(recorded, catalog)
         bar.update(task, completed=len(recorded))
-    body = {"what": "rerun", "topic": topics.audit(settings.topics.prefix), "records": len(chosen), "by": operator()}
-    await record_act(settings, "replayed", body | ({"purpose": purpose} if purpose else {}))
+    body = {"what": "rerun", "topic": topics.audit(settings.topics.prefix), "records": len(chosen)}
+    await record_act(settings, "replayed", body | by_operator(purpose=purpose))
     pairs = [(each, verdict) for each, verdict in zip(recorded, judged, strict=True) if each.event_id in chosen]
     return _show(pairs, output)
 

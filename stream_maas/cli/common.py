@@ -67,6 +67,9 @@ ConfigFile = Annotated[
         rich_help_panel=KAFKA_PANEL,
     ),
 ]
+Reason = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log. No personal data.")
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print JSON lines only on standard output.", rich_help_panel=OUTPUT_PANEL),

@@ -16,6 +16,7 @@ from stream_maas.cli.common import (
     Json,
     Output,
     Prefix,
+    Reason,
     exit_with,
     kafka_settings,
     run_async,
@@ -34,9 +35,6 @@ KeyStoreFile = Annotated[
 Kek = Annotated[
     Path | None,
     typer.Option("--kek", metavar="FILE", help="Key that wraps them.", show_default="audit.key_encryption_key"),
-]
-Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log. No personal data.")
 ]
 _IDS_PER_EVENT = 500
 """An audit event has to stay below 64 KiB."""
@@ -141,11 +139,10 @@ async def _record(
 ) -> None:
     """Those that were destroyed before are named again: their event may be what is missing."""
     from stream_maas.errors import BrokerError
-    from stream_maas.kafka.acts import operator, record_act
+    from stream_maas.kafka.acts import by_operator, record_act
 
-    body: dict[str, Any] = {"tenant": tenant, "by": operator()}
+    body: dict[str, Any] = {"tenant": tenant, **by_operator(reason=reason)}
     body |= {"subject_ref": subject_ref} if subject_ref is not None else {}
-    body |= {"reason": reason} if reason else {}
     ids = [entry.id.hex() for entry in entries]
     try:
         for at in range(0, len(ids), _IDS_PER_EVENT):
@@ -195,10 +192,9 @@ def rotate(
 
 
 async def _record_rotation(settings: Settings, count: int, reason: str | None) -> None:
-    from stream_maas.kafka.acts import operator, record_act
+    from stream_maas.kafka.acts import by_operator, record_act
 
-    body = {"keys": count, "by": operator()} | ({"reason": reason} if reason else {})
-    await record_act(settings, "key.rotated", body)
+    await record_act(settings, "key.rotated", {"keys": count, **by_operator(reason=reason)})
 
 
 def _opened(

@@ -126,7 +126,7 @@ async def _replay(
 ) -> tuple[Recomputation, Comparison]:
     from stream_maas import topics
     from stream_maas.cli.monitor import read_rules
-    from stream_maas.kafka.acts import operator, record_act
+    from stream_maas.kafka.acts import by_operator, record_act
     from stream_maas.monitor.recompute import Recomputation, compare
     from stream_maas.replay import read_chunks
 
@@ -148,8 +148,8 @@ async def _replay(
                         break
     recomputation.finish()
     what = "alerts" if rules is None else "alerts, by other rules"
-    body = {"what": what, "topic": topic, "records": recomputation.events_read, "by": operator()}
-    await record_act(settings, "replayed", body | ({"purpose": purpose} if purpose else {}))
+    body = {"what": what, "topic": topic, "records": recomputation.events_read, **by_operator(purpose=purpose)}
+    await record_act(settings, "replayed", body)
     return recomputation, compare(recomputation, stored.published, from_us=from_us, to_us=to_us)
 
 

@@ -46,6 +46,11 @@ def operator() -> str:
         return f"unknown@{socket.gethostname()}"
 
 
+def by_operator(**said: str | None) -> dict[str, str]:
+    """Who does it, and what is said of it (`reason`, `purpose`), as members of an act; None is left out."""
+    return {"by": operator()} | {name: text for name, text in said.items() if text}
+
+
 def act_rows(settings: Settings, kind: ServiceKind, body: Mapping[str, Any], partition: int) -> list[Outgoing]:
     """The three records of an act."""
     instance = f"command/{socket.gethostname()}"
