@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,6 +52,7 @@ class LaneAgent:
         self._waiting: deque[Chunk] = deque()
         self._server: asyncio.Task[None] | None = None
         self._tails: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._broken = False
 
     async def run(self, stream: Any) -> None:
         """The Faust agent body. How many chunks arrive is bounded by the transport (in_flight_chunks)."""
@@ -62,10 +64,11 @@ class LaneAgent:
                 self._server.add_done_callback(self._check)
 
     async def _serve_waiting(self) -> None:
-        while self._waiting:
-            # One turn of the loop: Faust hands over what the same poll brought.
-            await asyncio.sleep(0)
-            await self._serve(self._take())
+        with self._breaking():
+            while self._waiting:
+                # One turn of the loop: Faust hands over what the same poll brought.
+                await asyncio.sleep(0)
+                await self._serve(self._take())
 
     def _take(self) -> list[Chunk]:
         """The oldest waiting chunks, together at most `max_records` records; one at least."""
@@ -118,13 +121,26 @@ class LaneAgent:
         previous: asyncio.Task[None] | None,
     ) -> None:
         """After the model calls that the chunk needs and after the chunk before it in its partition."""
-        if needed:
-            await asyncio.gather(*needed)
-        if previous is not None:
-            await asyncio.wait([previous])
-        self._publish(chunk, part, service)
+        with self._breaking():
+            if needed:
+                await asyncio.gather(*needed)
+            if previous is not None:
+                await asyncio.wait([previous])
+            self._publish(chunk, part, service)
+
+    @contextlib.contextmanager
+    def _breaking(self) -> Iterator[None]:
+        """A defect of ours ends the process soon; until then nothing is published any more. A chunk that comes after
+        the one that was lost would be committed past it."""
+        try:
+            yield
+        except Exception:
+            self._broken = True
+            raise
 
     def _publish(self, chunk: Chunk, part: pipeline.Plan, service: pipeline.Service) -> None:
+        if self._broken:
+            return
         answered = pipeline.finish(part, clock=time.perf_counter_ns, service=service, attempt=chunk.attempt)
         self._publisher.publish(chunk, answered)
         if self._tracing is not None:

@@ -18,6 +18,7 @@ from aiokafka import TopicPartition
 
 from stream_maas import pipeline, wire
 from stream_maas.admission import Limits
+from stream_maas.errors import KeyStoreError
 from stream_maas.inference import Catalog
 from stream_maas.inference.catalog import DEFAULT_BUNDLE
 from stream_maas.inference.config import RuntimeConfig
@@ -201,4 +202,44 @@ async def test_a_defect_of_ours_is_reported_and_loses_nothing_silently(
     for _ in range(100):
         await asyncio.sleep(0)
     assert [type(bug) for bug in bugs] == [RuntimeError]
+    running.cancel()
+
+
+@pytest.mark.parametrize("tiny", [True, False])
+async def test_nothing_is_published_behind_a_chunk_that_a_defect_lost(
+    service: pipeline.Service, calls: ModelCalls, monkeypatch: pytest.MonkeyPatch, tiny: bool
+) -> None:
+    """Its offset would be committed, and the records of the lost chunk would never be answered."""
+    bugs: list[Exception] = []
+    later = asyncio.Event()
+    finish = pipeline.finish
+
+    def finish_unless_second(part: pipeline.Plan, **rest: Any) -> Answered:
+        if part.items[0].record.offset == 1:
+            raise KeyStoreError("key store: OperationalError")
+        return finish(part, **rest)
+
+    class Late(Stream):
+        async def events(self) -> AsyncIterator[Any]:
+            for each in self._chunks[:-1]:
+                yield SimpleNamespace(value=each)
+            await later.wait()
+            yield SimpleNamespace(value=self._chunks[-1])
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(pipeline, "finish", finish_unless_second)
+    service.catalog.models[0].tiny = tiny
+    published = Published()
+    agent = LaneAgent(
+        lane="default", serving=Serving(service, RuntimeConfig(), Metrics()), publisher=published, calls=calls,  # type: ignore[arg-type]
+        max_records=8, on_taken=lambda chunks: None, on_bug=bugs.append,
+    )  # fmt: skip
+    running = asyncio.create_task(agent.run(Late([chunk(0, offset, [GOOD]) for offset in range(4)])))
+    async with asyncio.timeout(30):
+        while not bugs:  # noqa: ASYNC110 - the list has no event
+            await asyncio.sleep(0.01)
+    later.set()
+    await asyncio.sleep(0.05)
+    assert published.places == [(0, 0)]
+    assert [type(bug) for bug in bugs] == [KeyStoreError]
     running.cancel()
