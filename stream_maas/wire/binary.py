@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from stream_maas.errors import InvalidInputError
 from stream_maas.records import Datatype
-from stream_maas.wire.tensors import Dimension, Name, Parameters, WireTensor
+from stream_maas.wire.tensors import Name, Parameters, Shape, WireTensor
 
 LENGTH_HEADERS = ("inference-header-content-length", "Inference-Header-Content-Length")
 """Kafka's header names have case, HTTP's have none: both ways of writing it are understood."""
@@ -32,7 +32,7 @@ class BinaryTensor(Struct, forbid_unknown_fields=True, gc=False):
     """A tensor whose data may stand behind the JSON part."""
 
     name: Name
-    shape: tuple[Dimension, ...]
+    shape: Shape
     datatype: Datatype
     data: list[Any] | UnsetType = UNSET
     parameters: Parameters | UnsetType = UNSET

@@ -37,13 +37,14 @@ Parameters = Annotated[
     Meta(max_length=MAX_PARAMETERS),
 ]
 Dimension = Annotated[int, Meta(ge=0, le=MAX_DIMENSION)]
+Shape = Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=MAX_RANK)]
 
 
 class WireTensor(Struct, forbid_unknown_fields=True, gc=False):
     """A tensor as it stands in JSON. `gc=False`: parsed JSON has no cycles, so the collector need not look."""
 
     name: Name
-    shape: Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=MAX_RANK)]
+    shape: Shape
     datatype: Datatype
     data: list[Any]
     parameters: Parameters | UnsetType = UNSET

@@ -94,6 +94,11 @@ def test_it_is_the_same_request_as_in_json() -> None:
         ([announced("BYTES", [1], 5)], b"\1\0\0\0\xff", "inputs[0]: element 0 is not UTF-8"),
         ([announced("BYTES", [2], 5)], b"\1\0\0\0a", "inputs[0]: 1 elements, the shape asks for 2"),
         ([announced("FP32", [1], 4), announced("FP32", [1], 4)], b"\0" * 8, "inputs: two tensors have one name"),
+        # More digits than Python writes, and a product that takes seconds: the rank is bounded before it is computed.
+        ([announced("FP32", [2**31 - 1] * 600, 4)], b"\0" * 4, "inputs[0].shape: expected length <= 8"),
+        ([announced("BYTES", [2**31 - 1] * 600, 4)], b"\0" * 4, "inputs[0].shape: expected length <= 8"),
+        ([announced("FP32", [2**31 - 1] * 8, 4)], b"\0" * 4, "inputs[0]: 4 bytes, the shape asks for "),
+        ([announced("FP32", [], 4)], b"\0" * 4, "inputs[0].shape: expected length >= 1"),
     ],
 )
 def test_what_does_not_add_up_is_refused(tensors: list[dict[str, Any]], tail: bytes, message: str) -> None:
