@@ -39,7 +39,9 @@ class Limits:
     )
     max_answer_bytes: int = field(
         default=1_000_000,
-        metadata={"help": "largest prediction or dead letter; must stay below the topics' max.message.bytes"},
+        metadata={
+            "help": "largest prediction, dead letter or kept input; must stay below the topics' max.message.bytes"
+        },
     )
     max_timeout_us: int = field(
         default=24 * 3600 * 1_000_000,

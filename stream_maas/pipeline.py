@@ -43,6 +43,7 @@ from stream_maas.errors import (
     RedactionError,
     RequestError,
     TooLargeError,
+    UndecodableError,
 )
 from stream_maas.inference import Cancellation, Catalog, Model, Output
 from stream_maas.ledger import boxes
@@ -78,6 +79,7 @@ _NOTHING: Mapping[str, int] = {}
 _ENDED = "parameters.timeout: passed while the model ran"
 _LATE = "parameters.timeout: passed before the answer was built"
 _HOPELESS = "parameters.timeout: shorter than the model and the calls before it need"
+_UNBOXABLE = "inputs: larger than {} bytes once they are redacted, too large for the audit"
 _LOOPED = "headers.ce_type: an answer of this service is not a request"
 
 
@@ -205,8 +207,8 @@ def finish(plan: Plan, *, clock: Clock, service: Service, attempt: int = 1) -> A
         item.timings = Timings(waited_us, item.redact_us, item.infer_us, waited_us + elapsed_us)
         if item.deadline_us is not None and item.error is None and written_us > item.deadline_us:
             item.error = ExpiredError(_LATE)
-    answers = [_result(item, service) for item in plan.items]
     boxed = _box(plan.items, service)
+    answers = [_result(item, service) for item in plan.items]
     decisions = [_decision(item, moment.lane, service, attempt) for item in plan.items]
     encode, headers = service.audit.encode, wire.audit_headers()
     audits = [
@@ -243,10 +245,20 @@ def _decode(item: Item, moment: Moment, clock: Clock, service: Service) -> None:
         if wire.is_own_record(record):
             item.looped = True
             raise InvalidInputError(_LOOPED)
-        item.request = wire.decode_request(record)
+        item.request = _decoded(record)
     except RequestError:
         _redact_identity(item, service)
         raise
+
+
+def _decoded(record: KafkaRecord) -> Request:
+    try:
+        return wire.decode_request(record)
+    except RequestError:
+        raise
+    except Exception as error:
+        # A record that only we fail on is answered too: unanswered, it would hold back its partition for ever.
+        raise UndecodableError(f"value: decoding failed with {type(error).__name__}") from error
 
 
 def _redact(item: Item, moment: Moment, clock: Clock, service: Service) -> None:
@@ -364,15 +376,24 @@ def _result(item: Item, service: Service) -> Outgoing | None:
 
 
 def _box(items: Sequence[Item], service: Service) -> list[Outgoing]:
-    """The redacted inputs in boxes; every item is told which one holds its own. Raises `KeyStoreError`."""
+    """The redacted inputs in boxes; every item is told which one holds its own. Raises `KeyStoreError`.
+
+    Redacted and as JSON inputs may take several times the bytes that they came in. What fits into no record is not
+    decided on either: a decision whose input is not kept could not be run again, and nobody would have said so.
+    """
     if service.boxes is None:
         return []
-    contents = []
-    kept = [item for item in items if item.redacted is not None]
-    for item in kept:
-        request = item.redacted.value  # type: ignore[union-attr]
-        owner = (request.tenant or "", item.subject_ref or "")
-        contents.append((owner, boxes.entry(item.event_id, request, _inputs(item))))
+    contents, kept = [], []
+    for item in items:
+        if item.redacted is None:
+            continue
+        request = item.redacted.value
+        content = boxes.entry(item.event_id, request, _inputs(item))
+        if len(content) > service.limits.max_answer_bytes:
+            item.error = item.error or TooLargeError(_UNBOXABLE.format(service.limits.max_answer_bytes))
+            continue
+        contents.append(((request.tenant or "", item.subject_ref or ""), content))
+        kept.append(item)
     names, rows = boxes.seal_all(contents, service.boxes)
     for item, name in zip(kept, names, strict=True):
         item.box = name

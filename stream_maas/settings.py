@@ -25,6 +25,7 @@ from stream_maas.ledger.config import LedgerConfig
 from stream_maas.ledger.writer_config import WriterConfig
 from stream_maas.monitor.config import MonitorConfig
 from stream_maas.privacy.config import RedactionConfig
+from stream_maas.topics import BATCH_BYTES, HEADERS_BYTES
 
 ENV_PREFIX = "STREAM_MAAS_"
 SHORT_NAMES = {
@@ -355,5 +356,10 @@ def _check(settings: Settings) -> None:
         raise SettingsError("worker.digest_key: must have at least 32 characters")
     if settings.audit.outage_ms < 100:
         raise SettingsError("audit.outage_ms: must be at least 100")
+    if settings.admission.max_answer_bytes + settings.admission.max_key_bytes > BATCH_BYTES - HEADERS_BYTES:
+        raise SettingsError(
+            "admission.max_answer_bytes and admission.max_key_bytes: an answer and its key have to fit into a produce "
+            f"batch, together at most {BATCH_BYTES - HEADERS_BYTES}"
+        )
     if settings.topics.partitions < 1 or settings.topics.replication_count < 1:
         raise SettingsError("topics.partitions and topics.replication_count: must be at least 1")

@@ -30,6 +30,8 @@ limit on message size is one on whole batches, see `BATCH_BYTES`."""
 BATCH_BYTES = 1 << 20
 """Room of one batch that a worker produces, so the least that max.message.bytes may be; Kafka's default is 12 more.
 Larger batches mean fewer requests."""
+HEADERS_BYTES = 16 * 1024
+"""Of a batch, kept free for its own head and for the headers of a single record that fills it."""
 _COMPACTED_SEGMENT_MS = 3_600_000
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS

@@ -307,6 +307,24 @@ def test_an_answer_that_no_topic_would_take_becomes_a_rejection() -> None:
     assert answers(serve([record(0, body())], max_answer_bytes=size - 1))[0]["code"] == "bad_output"
 
 
+def test_a_record_that_only_we_cannot_decode_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect of the decoder must not become a record that ends every worker that meets it."""
+    decode = wire.decode_request
+
+    def decode_or_fail(taken: InputRecord) -> object:
+        if taken.offset == 1:
+            raise ValueError(f"what the client wrote: {EMAIL}")
+        return decode(taken)
+
+    monkeypatch.setattr(wire, "decode_request", decode_or_fail)
+    answered = serve([record(offset, body(id=f"id-{offset}")) for offset in range(3)])
+    assert [(answer["id"], answer.get("code")) for answer in answers(answered)] == [
+        ("id-0", None), ("id-1", "undecodable"), ("id-2", None)
+    ]  # fmt: skip
+    assert answers(answered)[1]["message"] == "value: decoding failed with ValueError"
+    assert EMAIL not in str([linked(answered), answered.results, answered.dead_letters])
+
+
 def test_a_dead_letter_that_no_topic_would_take_shrinks_to_its_digest() -> None:
     bad = record(0, body("x" * 1000, surprise=1))
     assert b"xxx" in serve([bad]).dead_letters[0].value
@@ -383,6 +401,20 @@ def test_large_inputs_are_spread_over_boxes() -> None:
     assert 1 < len(answered.boxes) < 8
     assert all(len(row.value) < boxes.MAX_BOX_BYTES + 1000 for row in answered.boxes)
     assert sum(len(content) for content in contents.values()) == 8
+
+
+def test_an_input_that_no_box_takes_is_refused() -> None:
+    """Redaction and JSON may make inputs several times as long; a box that no topic takes would never be written."""
+    small, large = body("a@b.co " * 20), body("a@b.co " * 200)
+    limits = Limits(max_record_bytes=1550, max_answer_bytes=1550)
+    answered, contents = serve_boxed([record(0, small), record(1, large), record(2, b"{")], limits)
+    assert [answer.get("code", "prediction") for answer in answers(answered)] == [
+        "prediction", "too_large", "undecodable"
+    ]  # fmt: skip
+    assert [list(content) for content in contents.values()] == [["maas.requests:3:0"]]
+    assert [event["data"]["input"].get("box") is None for event in audits(answered)] == [False, True, True]
+    assert all(len(row.value) < 3000 for row in answered.boxes)
+    assert answered.codes == {"prediction": 1, "too_large": 1, "undecodable": 1}
 
 
 def test_without_keys_there_are_no_boxes() -> None:
