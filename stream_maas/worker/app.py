@@ -179,7 +179,7 @@ class Worker:
 
     def _on_outage(self, outage: Outage) -> None:
         self._health.blocked = outage.sentence()
-        self._health.answering = outage.spooling and outage.has_room
+        self._health.answering = outage.answering
         self._metrics.outage(outage.active, outage.spool, outage.deferred_count)
 
     async def _start_app(self, service: pipeline.Service, publisher: Publisher) -> None:

@@ -48,6 +48,7 @@ _EVENT_BYTES = 400
 _SPARE_BYTES = 1 << 16
 """For what a session says by itself: its start, facts, signatures."""
 _LAST_WORDS_S = 1.0
+_FULL = "the spool is full"
 
 
 class AuditRefusedError(Exception):
@@ -84,6 +85,8 @@ class Outage:
     """Refusals in a row."""
     trying: bool = False
     """Nothing waits in the spool, so the way to find out is to write as if all were well."""
+    closed: str = ""
+    """Why the spool takes no more answers, while it takes none."""
     deferred_count: int = 0
     """Events moved from the spool to the topic since the start."""
     moved: dict[tuple[int, str], Deferred] = field(default_factory=dict)
@@ -99,7 +102,13 @@ class Outage:
         return self.active and self.spool is not None and not self.trying
 
     @property
+    def answering(self) -> bool:
+        """Whether lanes are answered all the same."""
+        return self.spooling and not self.closed
+
+    @property
     def has_room(self) -> bool:
+        """Whether a session can still sign and end its chains."""
         return self.spool is not None and self.spool.room_bytes > _SPARE_BYTES
 
     def sentence(self) -> str:
@@ -108,9 +117,10 @@ class Outage:
             return ""
         if self.spool is None:
             return f"the audit topic cannot be written ({self.reason}): nothing is answered"
-        if not self.has_room:
-            return f"the audit topic cannot be written ({self.reason}) and the spool is full: nothing is answered"
-        return f"the audit topic cannot be written ({self.reason}): {self.spool.events} audit events wait in the spool"
+        waiting = f"{self.spool.events} audit events wait in the spool"
+        if self.closed:
+            return f"the audit topic cannot be written ({self.reason}), {self.closed}: no more is answered; {waiting}"
+        return f"the audit topic cannot be written ({self.reason}): {waiting}"
 
     # Noticing it --------------------------------------------------------------------------------------------------
 
@@ -179,7 +189,7 @@ class Outage:
             events = sum(each.events for each in self.moved.values())
             self.deferred_count += events
             log.warning("the audit topic can be written again", deferred=events, since_us=self.since_us)
-            self.since_us, self.reason, self.failures, self.trying = 0, "", 0, False
+            self.since_us, self.reason, self.failures, self.trying, self.closed = 0, "", 0, False, ""
             self.moved.clear()
             self.on_change(self)
 
@@ -189,16 +199,33 @@ class Outage:
         """Whether this chunk must wait for the end of the outage; `taken_bytes`: of chunks that go before it."""
         if self.spool is None or not self.spooling:
             return False
-        return topic not in self.topics or size_of(answered.audits) + taken_bytes > self.spool.room_bytes
+        if topic not in self.topics:
+            return True
+        if size_of(answered.audits) + taken_bytes + _SPARE_BYTES <= self.spool.room_bytes:
+            return False
+        self._close(_FULL)
+        return True
 
     async def keep(self, rows: Mapping[int, Sequence[Outgoing]], disk: asyncio.Lock) -> int:
         """Put audit events on the disk, by partition; the number of their frame. Raises `SpoolError`."""
         assert self.spool is not None
         kept = [SpooledRow(partition, row.key or b"", row.value) for partition, batch in rows.items() for row in batch]
-        async with disk:
-            number = await asyncio.to_thread(self.spool.append, kept, at_us=now_us(), reason=self.reason)
+        try:
+            async with disk:
+                number = await asyncio.to_thread(self.spool.append, kept, at_us=now_us(), reason=self.reason)
+        except SpoolError:
+            self._close("the spool cannot be written")
+            raise
+        # A session's signatures still fit where answers do not any more.
+        self.closed = self.closed if self.closed == _FULL else ""
         self.on_change(self)
         return number
+
+    def _close(self, why: str) -> None:
+        if not self.closed:
+            log.error("no more is answered until the audit topic can be written", reason=why)
+        self.closed = why
+        self.on_change(self)
 
     def told(self, frame: Frame) -> None:
         """The events of this frame are in the topic now."""
@@ -238,6 +265,4 @@ def mark(rows: Sequence[Outgoing], audits: Sequence[Unlinked], session: str, end
 
 def size_of(audits: Sequence[Unlinked]) -> int:
     """At least what these events take in the spool."""
-    return _SPARE_BYTES + sum(
-        len(audit.head) + len(audit.tail) + len(audit.key or b"") + _EVENT_BYTES for audit in audits
-    )
+    return sum(len(audit.head) + len(audit.tail) + len(audit.key or b"") + _EVENT_BYTES for audit in audits)

@@ -35,7 +35,7 @@ class WayBack:
                 failures = 0
                 continue
             if self._outage.spool is None or self._outage.spool.is_empty:
-                await self._try(failures := failures + 1, release)
+                await self._try(failures := failures + 1, alone, release)
                 continue
             try:
                 if not await self._move():
@@ -51,10 +51,15 @@ class WayBack:
             else:
                 failures = 0
 
-    async def _try(self, failures: int, release: Callable[[], None]) -> None:
+    async def _try(
+        self, failures: int, alone: Callable[[], AbstractAsyncContextManager[bool]], release: Callable[[], None]
+    ) -> None:
         await asyncio.sleep(backoff_s(failures))
-        self._outage.trying = True
-        release()
+        async with alone() as may:
+            # Events may have been spooled meanwhile, and nothing goes past them.
+            if may and (self._outage.spool is None or self._outage.spool.is_empty):
+                self._outage.trying = True
+                release()
 
     async def _move(self) -> bool:
         """One step; whether there was one to make."""
