@@ -4,8 +4,8 @@ what they stand for.
 Two consumer groups without members hold a number of the spool each, noted with the spool's id on partition 0 of the
 requests topic: how far results are committed (moved by the worker's transaction), and how far events are in the audit
 topic (moved by the transaction that writes them). So a worker that dies anywhere in between finds out which frames
-count, and which are to be written. On a broker without transactions the file's own numbers have to do: events may then
-be written again, byte for byte the same.
+count, and which are to be written. On a broker without transactions the file's own numbers have to do, and what the
+topic holds already (already_written.py).
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from stream_maas import wire
 from stream_maas.kafka.offsets import committed_positions
 from stream_maas.records import Outgoing
 from stream_maas.settings import KafkaConfig
+from stream_maas.worker.already_written import digest, find_written
 from stream_maas.worker.kip447 import FencedProducer
-from stream_maas.worker.producers import close_producer
+from stream_maas.worker.producers import close_producer, read_error
 from stream_maas.worker.spool import Frame, Spool
 
 log = structlog.get_logger()
@@ -60,6 +61,8 @@ class SpoolMover:
         self._producer: Any = None
         self._in_doubt = False
         """Whether the outcome of the last step is not known."""
+        self._written: set[bytes] = set()
+        """Digests of events that wait and are in the topic all the same (at-least-once)."""
         self.disk = asyncio.Lock()
         """Of the spool: one thread at a time."""
 
@@ -71,6 +74,7 @@ class SpoolMover:
         """At the start: bring the spool to what Kafka knows. Raises what the broker does."""
         await self.settle_moved()
         await self.settle_confirmed()
+        self._in_doubt = not self._transactional and not self._spool.is_empty
 
     async def settle_confirmed(self) -> None:
         """Keep the frames whose results are committed, cut off the others. No transaction of the worker may be open."""
@@ -103,7 +107,10 @@ class SpoolMover:
 
         Raises what the broker does; the next call finds out whether they were written.
         """
-        if self._in_doubt:
+        if self._in_doubt and not self._transactional:
+            self._written = await self._find_written()
+            self._in_doubt = False
+        elif self._in_doubt:
             before = self._spool.moved
             await self.settle_moved()
             if self._spool.moved > before:
@@ -114,7 +121,8 @@ class SpoolMover:
             rows: dict[int, list[Outgoing]] = {}
             for frame in frames:
                 for row in frame.rows:
-                    rows.setdefault(row.partition, []).append(Outgoing(row.key, row.value, wire.audit_headers()))
+                    if not self._written or digest(row.value) not in self._written:
+                        rows.setdefault(row.partition, []).append(Outgoing(row.key, row.value, wire.audit_headers()))
             await self._write(rows, frames[-1].number)
             async with self.disk:
                 await asyncio.to_thread(self._spool.move, frames[-1].number, durable=not self._transactional)
@@ -153,11 +161,14 @@ class SpoolMover:
             await close_producer(producer)
 
     async def _send(self, rows: Mapping[int, Sequence[Outgoing]]) -> list[Any]:
-        return [
-            await self._producer.send(self._audit, row.value, key=row.key, partition=partition, headers=row.headers)
-            for partition, batch in rows.items()
-            for row in batch
-        ]
+        deliveries = []
+        for partition, batch in rows.items():
+            for row in batch:
+                place = {"key": row.key, "partition": partition, "headers": row.headers}
+                delivery = await self._producer.send(self._audit, row.value, **place)
+                delivery.add_done_callback(read_error)
+                deliveries.append(delivery)
+        return deliveries
 
     async def _new_producer(self) -> Any:
         if self._transactional:
@@ -166,6 +177,21 @@ class SpoolMover:
             producer = AIOKafkaProducer(**self._common, client_id=self._name)
         await producer.start()
         return producer
+
+    async def _find_written(self) -> set[bytes]:
+        def waiting() -> dict[int, set[bytes]]:
+            by_partition: dict[int, set[bytes]] = {}
+            for frame in self._spool.frames():
+                for row in frame.rows if frame.number > self._spool.moved else ():
+                    by_partition.setdefault(row.partition, set()).add(digest(row.value))
+            return by_partition
+
+        async with self.disk:
+            wanted = await asyncio.to_thread(waiting)
+        if not wanted:
+            return set()
+        since_ms = self._spool.since_us // 1000
+        return await find_written(self._config, self._audit, wanted, since_ms=since_ms, stall_s=self._timeout_s)
 
     async def _read_cursor(self, group: str) -> int | None:
         """The number, None where the group has none for this filling of the spool."""

@@ -35,7 +35,7 @@ class WayBack:
                 failures = 0
                 continue
             if self._outage.spool is None or self._outage.spool.is_empty:
-                await self._try(failures := failures + 1, alone, release)
+                await self._try(alone, release)
                 continue
             try:
                 if not await self._move():
@@ -51,10 +51,9 @@ class WayBack:
             else:
                 failures = 0
 
-    async def _try(
-        self, failures: int, alone: Callable[[], AbstractAsyncContextManager[bool]], release: Callable[[], None]
-    ) -> None:
-        await asyncio.sleep(backoff_s(failures))
+    async def _try(self, alone: Callable[[], AbstractAsyncContextManager[bool]], release: Callable[[], None]) -> None:
+        # An attempt that fails drops what was read, so there must be time to put something into the spool instead.
+        await asyncio.sleep(backoff_s(self._outage.failures))
         async with alone() as may:
             # Events may have been spooled meanwhile, and nothing goes past them.
             if may and (self._outage.spool is None or self._outage.spool.is_empty):

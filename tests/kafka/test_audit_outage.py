@@ -151,6 +151,12 @@ async def test_spool(broker: LocalKafka, prefix: str, tmp_path: Path, read_all: 
                     assert (report["exit_code"], report["findings"], report["pending"]) == (3, [], answered - 20)
                     assert all(orjson.loads(one.value)["id"].isdigit() for one in tap.records), "bulk fails closed"
                     worker.kill()
+                async with Tap(broker.bootstrap, topics.audit(prefix), isolation_level="read_uncommitted") as log:
+                    await log.until(20, "what was written before the outage")
+                    written = log.count
+                    worker.start()
+                    await log.until(lambda: log.count > written, "events that are moved")
+                    worker.kill()
                 await worker.start().ready()
                 await tap.until(120 + FLOOD, "answers of what was not answered in the outage")
                 await until(worker, "stream_maas_audit_spool_events", 0)
@@ -189,3 +195,34 @@ async def until_full(worker: WorkerProcess, tap: Tap) -> int:
     assert (await worker.page("/readyz"))[0] == 503
     assert (await worker.page("/healthz"))[0] == 200
     return count
+
+
+async def test_killed_while_spooled_events_are_moved(
+    broker: LocalKafka, prefix: str, tmp_path: Path, read_all: ReadAll
+) -> None:
+    """Without transactions a part of them is in the topic then: the next run finds it there and writes the rest."""
+    await create_topics(broker.bootstrap, prefix, PARTITIONS)
+    deployment = Deployment(
+        broker, prefix, tmp_path, AUDIT_SPOOL_LANES="default", AUDIT_SPOOL_FOLDER=str(tmp_path / "spool"),
+        WORKER_DELIVERY="at-least-once",
+    )  # fmt: skip
+    audit = Audit(broker.bootstrap, prefix, tmp_path, [])
+    async with Tap(broker.bootstrap, topics.results(prefix)) as tap, Tap(broker.bootstrap, topics.audit(prefix)) as log:
+        with deployment.fleet as fleet:
+            worker = await fleet.start("w1").ready()
+            async with deployment.denied():
+                await deployment.ask(3000)
+                await tap.until(3000, "answers from the spool")
+            await log.until(1, "the first event that is moved")
+            worker.kill()
+            moved = len(await read_all(broker.bootstrap, topics.audit(prefix)))
+            await worker.start().ready()
+            await until(worker, OUTAGE, 0)
+            told = (await worker.metrics())["stream_maas_audit_deferred_total"]
+            assert await worker.stop() == 0
+    assert 0 < moved < 3000
+    values = [record.value for record in await read_all(broker.bootstrap, topics.audit(prefix))]
+    assert len(values) == len(set(values)), "an event was written twice"
+    report = audit.verify("--with-results", "--wait", "0")
+    assert (report["findings"], report["gaps"], report["pending"], report["deferred"]) == ([], 0, 0, told), report
+    await deployment.check(read_all)
