@@ -36,6 +36,7 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import ConsumerMessage
 
+from stream_maas.kafka import header_names
 from stream_maas.worker import kip447
 from stream_maas.worker.attempts import Attempts
 
@@ -138,6 +139,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         options: TransportOptions = self.app.transport_options
+        header_names.install()
         self._assignor = SingleOwnerAssignor if options.single_owner else RoundRobinPartitionAssignor
         return aiokafka.AIOKafkaConsumer(
             **options.connection,

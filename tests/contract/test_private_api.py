@@ -13,8 +13,9 @@ from io import BytesIO
 import aiokafka
 import faust
 import pytest
-from aiokafka.consumer import group_coordinator, subscription_state
+from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.producer import sender, transaction_manager
+from aiokafka.record import default_records
 from faust.app import base as faust_app
 from faust.transport import conductor
 from faust.transport import consumer as faust_consumer
@@ -143,6 +144,19 @@ def test_consumer_thread_has_the_methods_that_are_called_on_it() -> None:
     assert "self.generation =" in coordinator_source
     assert "self.member_id =" in coordinator_source
     assert "self._coordination_task = " in coordinator_source
+
+
+def test_records_are_read_through_what_is_replaced() -> None:
+    """`kafka/header_names.py` replaces both names in the module, and decodes what `_read_msg` slices."""
+    assert "records = MemoryRecords(" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    assert "partition_records = PartitionRecords(" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    unpack = inspect.getsource(fetcher.PartitionRecords._unpack_records)
+    assert "records = self._records\n" in unpack
+    assert "next_batch = records.next_batch()" in unpack
+    assert "if record.offset < self.next_fetch_offset" in unpack
+    read = inspect.getsource(default_records._DefaultRecordBatchPy._read_msg)
+    assert read.count(".decode(") == 1
+    assert "buffer = self._buffer" in read
 
 
 def test_txn_offset_commit_v3_bytes() -> None:
