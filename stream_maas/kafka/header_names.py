@@ -78,7 +78,7 @@ class LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 class LenientBatch(default_records._DefaultRecordBatchPy):  # type: ignore[misc]
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
-        self._buffer = _LenientText(self._buffer)
+        self._buffer: bytearray = _LenientText(self._buffer)
 
 
 class _LenientText(bytearray):
