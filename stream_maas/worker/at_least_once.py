@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream_maas.worker.batches import Rows, send_batches
 from stream_maas.worker.interval import Interval
+from stream_maas.worker.producers import is_cancelled
 from stream_maas.worker.publisher import Publisher
 
 
@@ -99,7 +100,7 @@ class PlainPublisher(Publisher):
                 await asyncio.gather(*[delivery for interval in intervals for delivery in interval.deliveries])
             except (Exception, asyncio.CancelledError) as error:
                 if not self._are_sent(intervals):
-                    if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                    if isinstance(error, asyncio.CancelledError) and is_cancelled():
                         raise
                     continue  # a recovery dropped them meanwhile
                 if not isinstance(error, Exception):
@@ -165,9 +166,3 @@ class PlainPublisher(Publisher):
         if not self._sent:
             self._has_sent.clear()
             self._none_sent.set()
-
-
-def _is_cancelled() -> bool:
-    """Whether the running task itself was cancelled, and not what it waits for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -430,6 +430,11 @@ def require_stable_offsets(consumer: AIOKafkaConsumer) -> None:
     coordinator._do_fetch_commit_offsets = types.MethodType(_fetch_stable_offsets, coordinator)
 
 
+def held_open(consumer: AIOKafkaConsumer) -> bool:
+    """Whether an open transaction held offsets of a consumer with stable offsets when it last asked for them."""
+    return getattr(consumer._coordinator, "offsets_held_open", False)
+
+
 def fence_heartbeats(consumer: AIOKafkaConsumer, on_fenced: Callable[[FencedInstanceError], None]) -> None:
     """Make a started static member heartbeat under its name; `on_fenced` is called when another one has taken it."""
     coordinator = consumer._coordinator
@@ -481,6 +486,8 @@ async def _fetch_stable_offsets(coordinator: Any, partitions: Any) -> dict[Topic
     )
     response = await coordinator._send_req(request)
     _raise_for(coordinator, response.error_code)
+    codes = {row[4] for _, rows, _ in response.topics for row in rows}
+    coordinator.offsets_held_open = UNSTABLE_OFFSET_COMMIT in codes
     offsets = {}
     for topic, rows, _ in response.topics:
         for partition, offset, _epoch, metadata, code, _ in rows:

@@ -47,3 +47,9 @@ def read_error(future: asyncio.Future[Any]) -> None:
     """A future that failed together with its interval is never awaited; asyncio would complain at exit."""
     if not future.cancelled():
         future.exception()
+
+
+def is_cancelled() -> bool:
+    """Whether the running task itself was cancelled, and not what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from faust.types import ConsumerMessage
 from stream_maas.kafka import header_names
 from stream_maas.worker import kip447
 from stream_maas.worker.attempts import Attempts
+from stream_maas.worker.producers import backoff_s, is_cancelled
 
 log = structlog.get_logger()
 
@@ -55,9 +57,6 @@ leave the processor to commits. Where they are few, nothing waits."""
 
 TAKEN_S = 0.02
 """Longest wait for an agent to take what was fetched before."""
-
-MAX_BACKOFF_S = 2.0
-"""Longest wait between two attempts to place partitions."""
 
 PLACING_S = 30.0
 """An attempt that takes longer is given up and made again: aiokafka has waits without an end."""
@@ -198,10 +197,15 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._ensure_consumer()
         generation = consumer._coordinator.generation
         partitions = list(consumer.assignment())
-        async with asyncio.timeout(PLACING_S):
-            committed = await consumer._coordinator.fetch_committed_offsets(partitions)
-            missing = [tp for tp in partitions if tp not in committed]
-            beginnings = await consumer.beginning_offsets(missing) if missing else {}
+        try:
+            async with asyncio.timeout(PLACING_S):
+                committed = await consumer._coordinator.fetch_committed_offsets(partitions)
+                missing = [tp for tp in partitions if tp not in committed]
+                beginnings = await consumer.beginning_offsets(missing) if missing else {}
+        except TimeoutError as error:
+            if kip447.held_open(consumer):
+                raise kip447.UnstableOffsetError from error
+            raise
         # From here to the end nothing awaits: no fetch can return between the seeks and the new era.
         if consumer._coordinator.generation == generation:
             assigned = consumer.assignment()
@@ -381,22 +385,22 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _place(self) -> None:
         """`rewind` until it succeeds (rule 5), or until there is no assignment to place any more."""
-        backoff_s = 0.1
-        while self.flow_active:
+        for attempt in itertools.count():
+            if not self.flow_active:
+                break
             try:
                 await self.rewind()
             except self.consumer_stopped_errors:
                 raise
             except (KafkaError, TimeoutError, asyncio.CancelledError) as error:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
+                if is_cancelled():
                     raise
                 # A cancellation that nobody asked for comes out of aiokafka when it loses its connection.
-                log.warning("placing partitions failed", reason=type(error).__name__, retry_in_s=backoff_s)
+                wait_s = backoff_s(attempt)
+                log.warning("placing partitions failed", reason=type(error).__name__, retry_in_s=wait_s)
             else:
                 return
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(MAX_BACKOFF_S, 2 * backoff_s)
+            await asyncio.sleep(wait_s)
         self._unplaced = True
 
     async def _poll(self) -> None:

@@ -22,7 +22,7 @@ from stream_maas.records import Answered, InputRecord, Outgoing, Writer
 from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.exactly_once import TransactionalPublisher
 from stream_maas.worker.interval import OutputTopics
-from stream_maas.worker.kip447 import GroupMetadata, require_stable_offsets
+from stream_maas.worker.kip447 import GroupMetadata, held_open, require_stable_offsets
 from stream_maas.worker.outage import Outage
 from stream_maas.worker.spool_mover import SpoolMover
 from stream_maas.worker.transport import Chunk
@@ -391,8 +391,11 @@ async def test_stable_fetch_waits_for_offsets_of_an_open_transaction(kafka: str,
             waiting = asyncio.create_task(stable.committed(partition))
             assert await plain.committed(partition) is None
             assert not waiting.done()
+            while not held_open(stable):  # noqa: ASYNC110 - aiokafka has no event for it
+                await asyncio.sleep(0.01)
             await producer.commit_transaction()
             assert await waiting == 5
+            assert not held_open(stable)
 
 
 async def test_a_new_owner_waits_for_offsets_of_an_open_transaction(
