@@ -16,7 +16,7 @@ Ahead = Callable[[Model], int]
 """Microseconds of calls that wait for a model before a new one, at least."""
 
 
-class Item(Struct, eq=False):
+class Item(Struct, eq=False, gc=False):
     """One record on its way. Mutable, but it never leaves the chunk that made it.
 
     It knows neither its chunk nor its batch: in a cycle everything of a pass would live until the collector comes,

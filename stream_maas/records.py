@@ -32,8 +32,8 @@ class KafkaRecord(Protocol):
     headers: Headers
 
 
-class InputRecord(Struct, frozen=True):
-    """A `KafkaRecord` made by hand: tests, replay."""
+class InputRecord(Struct, frozen=True, gc=False):
+    """A `KafkaRecord` and nothing more: what kafka/header_names.py makes of fetched bytes; tests, replay."""
 
     topic: str
     partition: int
@@ -44,7 +44,7 @@ class InputRecord(Struct, frozen=True):
     headers: Headers = ()
 
 
-class Tensor(Struct, frozen=True):
+class Tensor(Struct, frozen=True, gc=False):
     """One named tensor of the Open Inference Protocol.
 
     `data` is row-major, flat or nested; `len(flat data) == product(shape)` is checked by inference, not here.
@@ -57,7 +57,7 @@ class Tensor(Struct, frozen=True):
     parameters: Mapping[str, ParameterValue] = {}
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """A decoded inference request. Not yet redacted: only `privacy` may turn it into a `Redacted[Request]`."""
 
     id: str
@@ -91,7 +91,7 @@ class Request(Struct, frozen=True):
 T = TypeVar("T")
 
 
-class RedactionReport(Struct, frozen=True):
+class RedactionReport(Struct, frozen=True, gc=False):
     """What the audit event says about the redaction of one record, beside policy and counts. Counts only."""
 
     ruleset: str = ""
@@ -112,7 +112,7 @@ class RedactionReport(Struct, frozen=True):
     """Policy under which the client says that it redacted the record before it sent it; "" if it says nothing."""
 
 
-class Redacted(Struct, Generic[T], frozen=True):
+class Redacted(Struct, Generic[T], frozen=True, gc=False):
     """Proof that `value` went through the redactor. Built by `privacy` only (tests/test_architecture.py)."""
 
     value: T
@@ -123,7 +123,7 @@ class Redacted(Struct, Generic[T], frozen=True):
     report: RedactionReport = RedactionReport()
 
 
-class ModelRef(Struct, frozen=True):
+class ModelRef(Struct, frozen=True, gc=False):
     """Which artifact answered: name, version, SHA-256 hex of the model file, SPDX licence id."""
 
     name: str
@@ -134,7 +134,7 @@ class ModelRef(Struct, frozen=True):
     """SHA-256 hex of bundle.yaml, which lists the digest of every file (tokenizer, vocabulary) and names the labels."""
 
 
-class BatchPosition(Struct, frozen=True):
+class BatchPosition(Struct, frozen=True, gc=False):
     """Where in which batch a record was inferred: what a replay needs to rebuild it."""
 
     id: str
@@ -142,7 +142,7 @@ class BatchPosition(Struct, frozen=True):
     index: int
 
 
-class Timings(Struct, frozen=True):
+class Timings(Struct, frozen=True, gc=False):
     """Stage durations of one record in microseconds. `queue_us`: from record timestamp to dequeue."""
 
     queue_us: int = 0
@@ -151,7 +151,7 @@ class Timings(Struct, frozen=True):
     total_us: int = 0
 
 
-class Prediction(Struct, frozen=True):
+class Prediction(Struct, frozen=True, gc=False):
     """A terminal answer with outputs."""
 
     id: str
@@ -206,7 +206,7 @@ class PolicyDecision(Struct, frozen=True):
     outcome: Literal["allow", "deny", "degrade"]
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, gc=False):
     """Everything one audit event says about one request record. Integers and strings only, no floats."""
 
     topic: str
@@ -253,7 +253,7 @@ class Decision(Struct, frozen=True):
     """How often the deciding process has taken up this record, this time included."""
 
 
-class Outgoing(Struct, frozen=True):
+class Outgoing(Struct, frozen=True, gc=False):
     """One record to publish. Its partition is the partition of the chunk that it answers."""
 
     key: bytes | None
@@ -261,7 +261,7 @@ class Outgoing(Struct, frozen=True):
     headers: list[tuple[str, bytes]]
 
 
-class Unlinked(Struct, frozen=True):
+class Unlinked(Struct, frozen=True, gc=False):
     """An audit record that waits for its place in the chain: `ledger.chain.link` makes it an `Outgoing`."""
 
     key: bytes | None

@@ -18,7 +18,7 @@ from stream_maas.inference.session import Array
 from stream_maas.records import Request, Tensor
 
 
-class Output(Struct, frozen=True):
+class Output(Struct, frozen=True, gc=False):
     """What a model says about one record.
 
     `label` and `score_ppm` (its probability in parts per million) are set where the bundle names labels and
@@ -32,7 +32,7 @@ class Output(Struct, frozen=True):
     """JSON of `tensors` (`wire.encode_outputs`), where it cost little to make for all rows of a call together."""
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """One record, checked and turned into features. Opaque but for `size` and `length`, which planning reads."""
 
     size: int

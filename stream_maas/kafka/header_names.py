@@ -1,20 +1,26 @@
-"""How a record is read whose header names are not UTF-8: aiokafka fails on its whole batch, at every attempt.
+"""How fetched batches become records: small ones, and even where a header name is not UTF-8.
 
-Brokers look at no header, and producers exist that let any bytes be a name. To a consumer such a record would be the
-end: every worker that is given its partition would fail on it. Here its names are read with U+FFFD in place of what is
-no text, so that the record can be answered; nobody looks for a name that has one. The first reading stays aiokafka's
-own and costs what it did: only a batch on which that fails is read a second time, by aiokafka's slower Python code.
+aiokafka makes an object of eleven members of each record, in four calls; here it is one of seven, in two.
+
+On a header name that is no text aiokafka fails for the whole batch, at every attempt. Brokers look at no header, and
+producers exist that let any bytes be a name. To a consumer such a record would be the end: every worker that is given
+its partition would fail on it. Here its names are read with U+FFFD in place of what is no text, so that the record can
+be answered; nobody looks for a name that has one. The first reading stays aiokafka's own; only a batch on which that
+fails is read a second time, by aiokafka's slower Python code.
 
 `install` replaces two names in aiokafka 0.14's fetcher (tests/contract/test_private_api.py holds them).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record import default_records, memory_records
+
+from stream_maas.records import InputRecord
 
 _LENGTH = slice(8, 12)
 """Where a batch says how many bytes follow that place (KIP-98, "Message Format")."""
@@ -65,6 +71,22 @@ class LenientRecords:
 class LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     """aiokafka's way from batches to records. A batch that is repeated goes on behind the last record that was read."""
 
+    _records_iterator: Iterator[InputRecord] | None
+
+    def __iter__(self) -> Iterator[InputRecord]:
+        """As `__next__` until the end, without a call per record. Whoever breaks off may go on later."""
+        while self._records_iterator is not None:
+            try:
+                # No `yield from`: breaking off would close the inner generator too.
+                for record in self._records_iterator:  # noqa: UP028
+                    yield record
+            except _DECODING_FAILED:
+                if not self._records.repeat():
+                    raise
+                self._records_iterator = self._unpack_records()
+            else:
+                self._records_iterator = None
+
     def __next__(self) -> Any:
         try:
             return super().__next__()
@@ -73,6 +95,11 @@ class LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 raise
         self._records_iterator = self._unpack_records()
         return next(self)
+
+    def _consumer_record(self, tp: Any, record: Any) -> InputRecord:
+        return InputRecord(
+            tp.topic, tp.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+        )
 
 
 class LenientBatch(default_records._DefaultRecordBatchPy):  # type: ignore[misc]

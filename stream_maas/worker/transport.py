@@ -447,7 +447,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                     return False
                 faust_tp, last = ensure_TP(tp), chunk.records[-1]
                 message = ConsumerMessage(
-                    tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
+                    tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, 0,
                     (), None, chunk, None, 0, 0, faust_tp, generation_id=generation,
                 )  # fmt: skip
                 self._unfinished.setdefault(chunk.tp, []).append(chunk)
@@ -460,23 +460,25 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if tp not in self._handed_out:
             self._attempts.begun(tp, rows[0].offset)
         return [
-            Chunk(tp, part, era, generation, self._fill_ratio(part), attempt)
+            Chunk(tp, part, era, generation, fill_ratio, attempt)
             for run, attempt in self._attempts.parts(tp, rows)
-            for part in self._split(run)
+            for part, fill_ratio in _split(run, self.app.transport_options)
         ]
 
-    def _fill_ratio(self, rows: Sequence[Any]) -> float:
-        options: TransportOptions = self.app.transport_options
-        return max(len(rows) / options.chunk_max_records, _value_bytes(rows) / options.chunk_max_bytes)
 
-    def _split(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
-        """Slices of at most `chunk_max_records` records and `chunk_max_bytes` value bytes (one record at least)."""
-        options: TransportOptions = self.app.transport_options
-        most, most_bytes = options.chunk_max_records, options.chunk_max_bytes
-        slices = [rows[start : start + most] for start in range(0, len(rows), most)]
-        if _value_bytes(rows) <= most_bytes:
-            return slices
-        return [part for whole in slices for part in _split_by_size(whole, most_bytes)]
+def _split(rows: Sequence[Any], options: TransportOptions) -> list[tuple[Sequence[Any], float]]:
+    """Slices of at most `chunk_max_records` records and `chunk_max_bytes` value bytes (one record at least), each with
+    how full it is."""
+    most, most_bytes = options.chunk_max_records, options.chunk_max_bytes
+    slices: list[tuple[Sequence[Any], float]] = []
+    for start in range(0, len(rows), most):
+        part = rows[start : start + most]
+        size_bytes = _value_bytes(part)
+        parts = [part] if size_bytes <= most_bytes else _split_by_size(part, most_bytes)
+        for slice_ in parts:
+            slice_bytes = size_bytes if slice_ is part else _value_bytes(slice_)
+            slices.append((slice_, max(len(slice_) / most, slice_bytes / most_bytes)))
+    return slices
 
 
 def _value_bytes(rows: Sequence[Any]) -> int:

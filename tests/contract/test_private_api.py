@@ -1,4 +1,4 @@
-"""The private names of Faust and aiokafka that worker/transport.py, kip447.py and publisher.py rely on.
+"""The private names of Faust and aiokafka that the worker's transport, kip447.py and batches.py rely on.
 
 When a new version of either library moves one of them, this file says so before a broker does. The pins in
 pyproject.toml may be raised only when it passes.
@@ -14,7 +14,7 @@ import aiokafka
 import faust
 import pytest
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
-from aiokafka.producer import sender, transaction_manager
+from aiokafka.producer import message_accumulator, sender, transaction_manager
 from aiokafka.record import default_records
 from faust.app import base as faust_app
 from faust.transport import conductor
@@ -154,9 +154,22 @@ def test_records_are_read_through_what_is_replaced() -> None:
     assert "records = self._records\n" in unpack
     assert "next_batch = records.next_batch()" in unpack
     assert "if record.offset < self.next_fetch_offset" in unpack
+    assert "consumer_record = self._consumer_record(tp, record)" in unpack
+    assert "for msg in self._partition_records" in inspect.getsource(fetcher.FetchResult.getall)
     read = inspect.getsource(default_records._DefaultRecordBatchPy._read_msg)
     assert read.count(".decode(") == 1
     assert "buffer = self._buffer" in read
+
+
+def test_batches_are_filled_past_their_append() -> None:
+    """`worker/batches.py` does what is left of `append` without serializers."""
+    append = inspect.getsource(message_accumulator.BatchBuilder.append)
+    assert "self._builder.append(" in append
+    assert "self._relative_offset += 1" in append
+    assert "return self._relative_offset" in inspect.getsource(message_accumulator.BatchBuilder.record_count)
+    assert parameters(default_records._DefaultRecordBatchBuilderPy.append)[1:6] == [
+        "offset", "timestamp", "key", "value", "headers",
+    ]  # fmt: skip
 
 
 def test_txn_offset_commit_v3_bytes() -> None:

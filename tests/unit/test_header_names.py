@@ -57,6 +57,20 @@ def test_every_record_is_read_once_whatever_its_header_is_called(codec: int) -> 
     assert records.next_fetch_offset == 7
 
 
+@pytest.mark.parametrize("odd", ["d", MARK.decode()], ids=["all are text", "one is no text"])
+def test_whoever_breaks_off_goes_on_behind_the_last_record(odd: str) -> None:
+    records = read(batch(0, ["a", "b", "c"]) + batch(3, [odd, "e"]))
+    found = []
+    for _ in range(5):
+        for record in records:
+            found.append(record.offset)
+            assert records.next_fetch_offset == record.offset + 1
+            break
+    assert found == [0, 1, 2, 3, 4]
+    assert list(records) == []
+    assert records.next_fetch_offset == 5
+
+
 def test_a_fetch_that_begins_inside_the_batch_gives_what_is_behind_its_start() -> None:
     data = batch(0, ["a", MARK.decode(), "b", MARK.decode()])
     assert [record.offset for record in read(data, start=2)] == [2, 3]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_maas.records import InputRecord
-from stream_maas.worker.transport import ChunkConsumer
+from stream_maas.worker.transport import _split
 
 
 def rows(sizes: list[int | None]) -> list[InputRecord]:
@@ -24,10 +24,10 @@ def test_chunks_are_the_fetched_records_within_both_limits(
 ) -> None:
     fetched = rows(sizes)
     options = SimpleNamespace(chunk_max_records=most_records, chunk_max_bytes=most_bytes)
-    consumer = SimpleNamespace(app=SimpleNamespace(transport_options=options))
-    chunks = ChunkConsumer._split(consumer, fetched)
-    assert [row for chunk in chunks for row in chunk] == fetched
-    for chunk in chunks:
+    slices = _split(fetched, options)
+    assert [row for chunk, _ in slices for row in chunk] == fetched
+    for chunk, fill_ratio in slices:
         size_bytes = sum(len(row.value or b"") for row in chunk)
         assert 1 <= len(chunk) <= most_records
         assert len(chunk) == 1 or size_bytes <= most_bytes, "only one record alone may be larger than the limit"
+        assert fill_ratio == max(len(chunk) / most_records, size_bytes / most_bytes)
