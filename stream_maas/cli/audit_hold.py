@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_maas.cli.audit_options import Folder, opened, span, time_ms
+from stream_maas.cli.audit_options import Folder, opened, span
 from stream_maas.cli.common import (
     EXIT_OK,
     EXIT_PROBLEM,
@@ -22,6 +22,7 @@ from stream_maas.cli.common import (
     run_async,
     usage_error,
 )
+from stream_maas.cli.times import time_ms
 
 if TYPE_CHECKING:
     from stream_maas.settings import Settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,16 +55,3 @@ def span(text: str | None, option: str) -> tuple[str, str]:
     if not dots:
         usage_error(f"{option} takes FROM..TO; either may be left out, as in {option} FROM..")
     return first.strip(), last.strip()
-
-
-def time_ms(text: str, option: str) -> int | None:
-    """A time as RFC 3339 (no zone: UTC) or epoch milliseconds; None for "". Ends the command for anything else."""
-    if not text:
-        return None
-    if text.isdigit():
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        usage_error(f"{option} takes times such as 2026-11-22T15:00:00Z, or epoch milliseconds")
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -6,15 +6,15 @@ import asyncio
 import base64
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 import typer
 
-from stream_maas.cli.audit_options import Folder, Keys, Partitions, opened, span, time_ms
+from stream_maas.cli.audit_options import Folder, Keys, Partitions, opened, span
 from stream_maas.cli.audit_trust import trusted_keys, trusted_writers
 from stream_maas.cli.common import (
     EXIT_OK,
@@ -24,11 +24,13 @@ from stream_maas.cli.common import (
     Json,
     Output,
     Prefix,
+    Purpose,
     exit_with,
     kafka_settings,
     run_async,
     usage_error,
 )
+from stream_maas.cli.times import time_ms, written
 
 if TYPE_CHECKING:
     from stream_maas.ledger.bundle import BundledLog
@@ -130,9 +132,7 @@ def export(
             show_default="ledger.writer_keys",
         ),
     ] = None,
-    purpose: Annotated[
-        str | None, typer.Option("--purpose", metavar="TEXT", help="Why, for the audit log. No personal data.")
-    ] = None,
+    purpose: Purpose = None,
     folder: Folder = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
@@ -189,7 +189,7 @@ async def _export(
     events = sum(len(log.values) for log in bundled)
     await _say_so(logs, bundled, file_format, purpose)
     if is_bundle:
-        created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        created = written(time.time_ns() // 1000)
         files = bundle_files(logs.topic, bundled, [*keys, *writers], created)
         if file_format == "parquet":
             files["events.parquet"] = _parquet(bundled, records)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_maas.cli.audit_options import Folder, Partitions, opened, span, time_ms
+from stream_maas.cli.audit_options import Folder, Partitions, opened, span
 from stream_maas.cli.common import (
     EXIT_OK,
     EXIT_PROBLEM,
@@ -23,6 +23,7 @@ from stream_maas.cli.common import (
     run_async,
     usage_error,
 )
+from stream_maas.cli.times import time_ms
 
 if TYPE_CHECKING:
     from stream_maas.records import KafkaRecord

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from stream_maas.cli.audit_options import Partitions, span, time_ms
+from stream_maas.cli.audit_options import Partitions, span
 from stream_maas.cli.common import (
     EXIT_INCOMPLETE,
     EXIT_OK,
@@ -19,10 +19,12 @@ from stream_maas.cli.common import (
     Json,
     Output,
     Prefix,
+    Purpose,
     exit_with,
     kafka_settings,
     run_async,
 )
+from stream_maas.cli.times import time_ms
 
 if TYPE_CHECKING:
     from stream_maas.rerun import Judged, Recorded
@@ -60,9 +62,7 @@ def rerun(
         Path | None,
         typer.Option("--kek", metavar="FILE", help="Key that wraps them.", show_default="audit.key_encryption_key"),
     ] = None,
-    purpose: Annotated[
-        str | None, typer.Option("--purpose", metavar="TEXT", help="Why: goes into the audit log.", show_default="none")
-    ] = None,
+    purpose: Purpose = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     config: ConfigFile = None,

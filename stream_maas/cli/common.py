@@ -70,6 +70,9 @@ ConfigFile = Annotated[
 Reason = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log. No personal data.")
 ]
+Purpose = Annotated[
+    str | None, typer.Option("--purpose", metavar="TEXT", help="What for, for the audit log. No personal data.")
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print JSON lines only on standard output.", rich_help_panel=OUTPUT_PANEL),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +21,7 @@ from stream_maas.cli.common import (
     run_async,
     usage_error,
 )
+from stream_maas.cli.times import written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,11 +53,11 @@ def list_keys(
     for entry in entries if as_json else ():
         output.emit(
             {"key": entry.id.hex(), "tenant": entry.tenant, "subject_ref": entry.subject_ref or None,
-             "created": _moment(entry.created_us), "destroyed": _moment(entry.destroyed_us)}
+             "created": written(entry.created_us), "destroyed": _end_of(entry)}
         )  # fmt: skip
     rows = [
-        (entry.tenant or "(none)", entry.subject_ref[:16] or "(all)", _moment(entry.created_us),
-         _moment(entry.destroyed_us) or "living")
+        (entry.tenant or "(none)", entry.subject_ref[:16] or "(all)", written(entry.created_us),
+         _end_of(entry) or "living")
         for entry in entries
     ]  # fmt: skip
     output.table(("tenant", "data subject", "made", "destroyed"), rows)
@@ -215,7 +215,5 @@ def _opened(
     return store, settings
 
 
-def _moment(time_us: int | None) -> str:
-    if time_us is None:
-        return ""
-    return datetime.fromtimestamp(time_us / 1_000_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _end_of(entry: Entry) -> str:
+    return "" if entry.destroyed_us is None else written(entry.destroyed_us)

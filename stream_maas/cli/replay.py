@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,17 +17,17 @@ from stream_maas.cli.common import (
     Json,
     Output,
     Prefix,
+    Purpose,
     exit_with,
     kafka_settings,
     run_async,
     usage_error,
 )
+from stream_maas.cli.times import time_us
 
 if TYPE_CHECKING:
     from stream_maas.monitor.recompute import Comparison, Recomputation
     from stream_maas.settings import Settings
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def alerts(
@@ -47,9 +46,7 @@ def alerts(
             help="What if: recompute by these rules instead of those that were in force.",
         ),
     ] = None,
-    purpose: Annotated[
-        str | None, typer.Option("--purpose", metavar="TEXT", help="Why, for the audit log. No personal data.")
-    ] = None,
+    purpose: Purpose = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,
     config: ConfigFile = None,
@@ -71,20 +68,6 @@ def alerts(
     done, compared = run_async(_replay(settings, rules, from_us, to_us, purpose, output))
     _tell(done, compared, output)
     exit_with(EXIT_OK if compared.same else EXIT_PROBLEM)
-
-
-def time_us(text: str | None, option: str) -> int | None:
-    """Epoch microseconds of a time on the command line."""
-    if text is None:
-        return None
-    if text.isascii() and text.isdecimal():
-        return int(text) * 1000
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        usage_error(f"{option}: expected a time such as 2026-11-22T15:00:00Z, or epoch milliseconds")
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _EPOCH.resolution
 
 
 @dataclass(frozen=True, slots=True)
