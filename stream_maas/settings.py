@@ -9,6 +9,7 @@ settings that everybody types have a short name as well (`STREAM_MAAS_BOOTSTRAP`
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tomllib
 import types
@@ -34,6 +35,7 @@ SHORT_NAMES = {
     ("worker", "instance"): "STREAM_MAAS_INSTANCE",
     ("inference", "models"): "STREAM_MAAS_MODELS",
 }
+_SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 _SUFFIX_UNITS = {
     "_ms": "milliseconds", "_us": "microseconds", "_bytes": "bytes", "_count": "count", "_ratio": "ratio",
     "_records": "records", "_threads": "threads", "_rows": "rows", "_chunks": "chunks", "_chars": "characters",
@@ -228,6 +230,21 @@ def load(
     built = {section: config(**values[section]) for section, config in SECTIONS.items()}
     _check(Settings(**built))
     return Settings(**built, sources=sources)
+
+
+def strangers(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Variables that begin like those of a section and name no setting: most likely one that is misspelled.
+
+    They are told and not refused: Kubernetes makes such variables for every Service whose name begins like ours.
+    """
+    environ = os.environ if environ is None else environ
+    known = {
+        name for section, config in SECTIONS.items() for f in fields(config) for name in _env_names(section, f.name)
+    }
+    starts = tuple(f"{ENV_PREFIX}{section.upper()}_" for section in SECTIONS)
+    return sorted(
+        name for name in environ if name.startswith(starts) and name not in known and not _SERVICE_LINK.fullmatch(name)
+    )
 
 
 def describe(settings: Settings) -> list[Described]:

@@ -99,6 +99,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
+    from stream_maas.settings import strangers
+
     if not settings.worker.digest_key:
         detail = (
             "worker.digest_key is not set: digests in the audit trail can be guessed; next: set 32 or more characters"
@@ -109,6 +111,8 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "settings", "warning", f"kafka.security_protocol={protocol}: requests go over the network in the clear"
         )
+    for name in strangers():
+        yield Finding("settings", "warning", f"environment {name}: no such setting; next: look at its spelling")
     named = len(settings.sources)
     yield Finding(
         "settings", "ok", f"{named} set, the others at their defaults; `stream-maas doctor --settings` lists them"

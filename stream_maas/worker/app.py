@@ -17,10 +17,11 @@ from aiokafka import TopicPartition
 from stream_maas import __version__, kafka, ner, pipeline, topics, wire
 from stream_maas.errors import ServiceError
 from stream_maas.inference import Catalog
+from stream_maas.kafka.arguments import addresses
 from stream_maas.keystore import digest_key
 from stream_maas.privacy import Redactor
 from stream_maas.records import Answered
-from stream_maas.settings import Settings
+from stream_maas.settings import Settings, strangers
 from stream_maas.worker import crash, logs
 from stream_maas.worker.agents import LaneAgent
 from stream_maas.worker.at_least_once import PlainPublisher
@@ -113,10 +114,13 @@ class Worker:
         settings = self._settings
         redactor = Redactor(settings.privacy, model=ner.model_for(settings.privacy))
         redactor.self_test()
+        for name in strangers():
+            log.warning("this environment variable names no setting; look at its spelling", variable=name)
         logs.configure(
             log_format=settings.worker.log_format,
             level=settings.worker.log_level,
             redact=redactor.redact_line,
+            known=[host for host, _ in addresses(settings.kafka)],
         )
         self._health.warning = redactor.warning
         if redactor.warning:

@@ -29,6 +29,7 @@ from aiokafka.errors import KafkaError
 
 from stream_maas import kafka
 from stream_maas.errors import BrokerError
+from stream_maas.kafka.arguments import addresses
 from stream_maas.privacy import Redactor
 from stream_maas.settings import Settings
 from stream_maas.topics import Role
@@ -161,7 +162,12 @@ class Follower:
     async def _set_up_logs(self) -> None:
         redactor = await asyncio.get_running_loop().run_in_executor(None, Redactor, self._settings.privacy)
         worker = self._settings.worker
-        logs.configure(log_format=worker.log_format, level=worker.log_level, redact=redactor.redact_line)
+        logs.configure(
+            log_format=worker.log_format,
+            level=worker.log_level,
+            redact=redactor.redact_line,
+            known=[host for host, _ in addresses(self._settings.kafka)],
+        )
 
     async def _follow(self, web: ProbeServer | None) -> None:
         app = chunk_app(

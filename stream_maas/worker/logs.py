@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -20,9 +21,17 @@ NOISY_LOGGERS = {
 
 
 def configure(
-    *, log_format: Literal["auto", "json", "console"], level: str, redact: Callable[[str], str] | None = None
+    *,
+    log_format: Literal["auto", "json", "console"],
+    level: str,
+    redact: Callable[[str], str] | None = None,
+    known: Collection[str] = (),
 ) -> None:
-    """Set up structlog and route the standard library's loggers through it. `redact` maps text to redacted text."""
+    """Set up structlog and route the standard library's loggers through it. `redact` maps text to redacted text.
+
+    `known`: addresses of our own configuration. They stay as they are: whoever reads that a broker cannot be reached
+    has to be told which one.
+    """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -31,7 +40,7 @@ def configure(
         structlog.processors.format_exc_info,
     ]
     if redact is not None:
-        shared.append(_Net(redact))
+        shared.append(_Net(redact, known))
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
     )
@@ -64,6 +73,8 @@ class _Throttle(logging.Filter):
     """
 
     EVERY_S = 30.0
+    MOST_KINDS = 500
+    """Some libraries put what changes into the message itself; what is remembered of them must not grow for ever."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +86,8 @@ class _Throttle(logging.Filter):
         if record.created - last_s < self.EVERY_S:
             self._seen[kind] = (last_s, held_back + 1)
             return False
+        if len(self._seen) >= self.MOST_KINDS:
+            self._seen.clear()
         self._seen[kind] = (record.created, 0)
         if held_back:
             record.msg = f"{record.getMessage()} (and {held_back} more like it)"
@@ -86,8 +99,9 @@ class _Net:
     """Redacts everything in an event: texts, what is in lists and mappings, names, numbers, and what other objects say
     of themselves. Logging must not fail, so a failure of the redactor drops the value."""
 
-    def __init__(self, redact: Callable[[str], str]) -> None:
+    def __init__(self, redact: Callable[[str], str], known: Collection[str] = ()) -> None:
         self._redact = redact
+        self._known = re.compile(rf"(?<![\w.:-])({'|'.join(map(re.escape, known))})(?!\w)") if known else None
 
     def __call__(self, _logger: Any, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for key, value in event_dict.items():
@@ -113,7 +127,11 @@ class _Net:
 
     def _text(self, text: str) -> str:
         try:
-            return self._redact(text)
+            if self._known is None:
+                return self._redact(text)
+            # A pattern with one group splits into what is between the finds and, at odd places, the finds.
+            parts = enumerate(self._known.split(text))
+            return "".join([part if place % 2 else self._redact(part) for place, part in parts])
         except Exception:  # noqa: BLE001 - fail closed
             return _NOT_LOGGED
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from stream_maas import settings
 from stream_maas.errors import SettingsError
-from stream_maas.settings import SECTIONS, KafkaConfig, Settings, describe, load
+from stream_maas.settings import SECTIONS, KafkaConfig, Settings, describe, load, strangers
 
 ALL_FIELDS = [(section, spec) for section, config in SECTIONS.items() for spec in dataclasses.fields(config)]
 SECRET = "k7-hunter2"
@@ -98,6 +98,25 @@ def test_every_setting_can_be_set_by_its_described_variable(section: str, spec: 
     loaded = load(environ={row.env: text})
     assert getattr(getattr(loaded, section), spec.name) == value
     assert sources(loaded)[row.name] == f"environment {row.env}"
+
+
+def test_misspelled_variables_are_told() -> None:
+    environ = {
+        "STREAM_MAAS_WORKER_COMIT_INTERVAL_MS": "10",
+        "STREAM_MAAS_AUDIT_BOX": "off",
+        "STREAM_MAAS_WORKER_COMMIT_INTERVAL_MS": "10",
+        "STREAM_MAAS_BOOTSTRAP": "b:1",
+        "STREAM_MAAS_CONFIG": "",
+        "STREAM_MAAS_DASHBOARD_PORT": "0",
+        # What Kubernetes makes of a Service named stream-maas-worker, and of one named stream-maas.
+        "STREAM_MAAS_WORKER_SERVICE_HOST": "10.0.0.1",
+        "STREAM_MAAS_WORKER_SERVICE_PORT_HTTP": "80",
+        "STREAM_MAAS_WORKER_PORT": "tcp://10.0.0.1:80",
+        "STREAM_MAAS_WORKER_PORT_80_TCP_ADDR": "10.0.0.1",
+        "STREAM_MAAS_SERVICE_HOST": "10.0.0.1",
+        "HOME": "/",
+    }
+    assert strangers(environ) == ["STREAM_MAAS_AUDIT_BOX", "STREAM_MAAS_WORKER_COMIT_INTERVAL_MS"]
 
 
 # Wrong values -----------------------------------------------------------------------------------------------------

@@ -35,6 +35,22 @@ def test_personal_data_in_a_line_is_redacted(lines: io.StringIO) -> None:
     assert (event["event"], event["note"], event["count"]) == ("mail [EMAIL]", "[CARD]", 3)
 
 
+def test_a_broker_that_is_away_is_named(lines: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    redact, known = Redactor().redact_line, ["10.1.2.3", "kafka-1"]
+    logs.configure(log_format="json", level="info", redact=redact, known=known)
+    structlog.get_logger().warning("waiting for a broker: 10.1.2.3:9092: refused")
+    structlog.get_logger().warning("210.1.2.3 asks zoe@example.org at 10.1.2.3, 10.1.2.31")
+    told = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["waiting for a broker: 10.1.2.3:9092: refused", "[IP] asks [EMAIL] at 10.1.2.3, [IP]"]
+
+
+def test_what_is_remembered_of_a_chatty_library_is_bounded(lines: io.StringIO) -> None:
+    throttle = logs._Throttle()
+    for number in range(3 * throttle.MOST_KINDS):
+        assert throttle.filter(logging.LogRecord("chatty", logging.ERROR, "", 0, f"request {number}", (), None))
+    assert len(throttle._seen) <= throttle.MOST_KINDS
+
+
 def test_so_is_an_exception_of_another_library(lines: io.StringIO) -> None:
     try:
         raise ValueError("bad value zoe@example.org")
