@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
-from stream_maas.privacy import encoded, shapes
+from stream_maas.privacy import encoded, rows, shapes
 from stream_maas.privacy.codes import CodeFinder
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import Folded, fold
-from stream_maas.privacy.gate import Engine, compile_gate
+from stream_maas.privacy.gate import Engine, Part, compile_gate
 from stream_maas.privacy.looks import is_enough, is_plain
 from stream_maas.privacy.numbers import KNOWN_RECOGNIZER, NumberFinder
-from stream_maas.privacy.rows import Anchored, Code, Located, Number, Recognizer
+from stream_maas.privacy.rows import Anchored, Code, Located, MadeOf, Number, Recognizer
 from stream_maas.privacy.runs import FEWEST_DIGITS, RUN_PATTERN
 from stream_maas.privacy.spans import Known, Span, resolve
 from stream_maas.privacy.transform import PLACEHOLDER, cut, placeholder
@@ -46,6 +46,14 @@ def learn(known: Known, digits: str, entity_type: str) -> None:
             known[bare] = entity_type
 
 
+class _Asked(NamedTuple):
+    """A finder, and what the gate asks for on its behalf. `is_plain`: see `looks.is_plain`."""
+
+    pattern: str
+    find: Callable[[str, str | None, Known], Iterable[Span]]
+    is_plain: bool
+
+
 class Detector:
     """Finds spans in one text after another. Keeps nothing of them; may be used from several threads."""
 
@@ -54,26 +62,26 @@ class Detector:
         numbers = NumberFinder([row for row in recognizers if isinstance(row, Number)], cues)
         codes = CodeFinder([row for row in recognizers if isinstance(row, Code)], cues)
         shaped = [row for row in recognizers if not isinstance(row, Number | Code)]
-        structures = [row for row in shaped if not shapes.begins_with_words(row)]
-        words = [row for row in shaped if shapes.begins_with_words(row) and not shapes.is_always_asked(row)]
-        always = [row for row in shaped if shapes.is_always_asked(row)]
-        self._always = [shapes.finder(row, cues) for row in always]
-        self._finders = [
-            *(shapes.finder(row, cues) for row in structures),
-            numbers.find,
-            codes.find,
-            encoded.finder(lambda text, known: self.find(text, known=known)),
-            *(shapes.finder(row, cues) for row in words),
-        ]
+        parts: dict[MadeOf, list[_Asked]] = {kind: [] for kind in rows.FEWEST_DIGITS}
+        find_encoded = encoded.finder(lambda text, known: self.find(text, known=known))
+        parts["marks"].append(_Asked(encoded.GATE_PATTERN, find_encoded, False))
+        parts["digits"].append(_Asked(RUN_PATTERN, numbers.find, True))
+        parts["letters"].append(_Asked(codes.gate_pattern(), codes.find, True))
+        self._always: list[shapes.Finder] = []
+        for row in shaped:
+            find = shapes.finder(row, cues)
+            if shapes.is_always_asked(row):
+                self._always.append(find)
+            else:
+                parts[row.made_of].append(_Asked(shapes.gate_pattern(row), find, is_plain(row)))
+        cues.close()
         self._gate = compile_gate(
             engine,
-            [*map(shapes.gate_pattern, structures), RUN_PATTERN, codes.gate_pattern()],
-            [encoded.GATE_PATTERN],  # it counts letters: in company it would multiply everybody's states by twenty
-            [*map(shapes.gate_pattern, words)],
+            [Part([one.pattern for one in asked], rows.FEWEST_DIGITS[kind]) for kind, asked in parts.items()],
         )
-        cues.close()
-        are_plain = [*map(is_plain, structures), True, True, False, *map(is_plain, words)]
-        self._plain = frozenset(index for index, is_it in enumerate(are_plain) if is_it)
+        every = [one for asked in parts.values() for one in asked]
+        self._finders = [one.find for one in every]
+        self._plain = frozenset(index for index, one in enumerate(every) if one.is_plain)
         """Finders whose finds a second look need not follow."""
         self._number_rows = frozenset(row.name for row in recognizers if isinstance(row, Number))
         self.strong_integer = numbers.strong_integer
@@ -118,11 +126,11 @@ class Detector:
 
     def _candidates(self, text: str, hint: str | None, known: Known) -> tuple[list[Span], bool]:
         """Everything that some row would take, and whether only plain rows were asked and names were not found."""
-        rows = self._gate(text)
+        asked = self._gate(text)
         candidates: list[Span] = []
-        for row in rows:
-            candidates += self._finders[row](text, hint, known)
-        are_plain = not known and self._plain.issuperset(rows)
+        for index in asked:
+            candidates += self._finders[index](text, hint, known)
+        are_plain = not known and self._plain.issuperset(asked)
         count = len(candidates)
         for find in self._always:
             candidates += find(text, hint, known)

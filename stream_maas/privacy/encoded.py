@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from stream_maas.privacy.rows import LONG_WORD
 from stream_maas.privacy.spans import Known, Span
 
 FEWEST_CHARS: Final = 16
@@ -19,7 +20,7 @@ MAY_BE_ENCODED: Final = re.compile(f"^[ \\t]*{_VALUE}[ \\t\\r]*$", re.MULTILINE)
 """Finds a line that may be encoded, in many values joined by line breaks."""
 _FEWEST_CHARS_IN_TEXT: Final = 20
 """Fifteen bytes: the shortest that is looked at where it stands among other words."""
-GATE_PATTERN: Final = f"[0-9A-Za-z+/]{{{_FEWEST_CHARS_IN_TEXT}}}"
+GATE_PATTERN: Final = LONG_WORD
 RECOGNIZER: Final = "base64"
 _RUN: Final = re.compile(rf"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{{{_FEWEST_CHARS_IN_TEXT},}}={{0,2}}")
 _PART: Final = re.compile(rf"[A-Za-z0-9+]{{{_FEWEST_CHARS_IN_TEXT},}}={{0,2}}")

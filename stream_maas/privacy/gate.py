@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from stream_maas.errors import SettingsError
 
@@ -15,6 +15,8 @@ Gate = Callable[[str], Sequence[int]]
 _MAX_MEM_BYTES: Final = 32 * 1024 * 1024
 """Ceiling of the automaton's lazily built states. A set with too little memory to go on would report nothing, so this
 is never made small."""
+_DIGITS: Final = b"0123456789"
+_DIGIT: Final = re.compile("[0-9]")
 
 
 def choose(asked: Literal["auto", "re2", "hyperscan", "re"]) -> Engine:
@@ -38,21 +40,28 @@ def warning(engine: Engine) -> str:
     )
 
 
-def compile_gate(engine: Engine, *parts: Sequence[str]) -> Gate:
+class Part(NamedTuple):
+    """Patterns that have something in common. `fewest_digits`: a text with fewer ASCII digits is not asked about."""
+
+    patterns: Sequence[str]
+    fewest_digits: int = 0
+
+
+def compile_gate(engine: Engine, parts: Sequence[Part]) -> Gate:
     """A gate over the patterns of all `parts` in order, in the common subset of RE2 and `re`. All engines agree.
 
-    Each part becomes an automaton of its own where states are built lazily: those of patterns that have little in
-    common multiply, on random text without end, and an automaton that is full begins anew.
-    Raises SettingsError if the engine is not installed.
+    Each part becomes an automaton of its own where states are built lazily. There is one for every way in which the
+    patterns can be half matched together: those that begin differently would multiply, on random text without end, and
+    an automaton that is full begins anew. Raises SettingsError if the engine is not installed.
     """
     if engine == "hyperscan":
-        return _hyperscan_gate([pattern for part in parts for pattern in part])
+        return _hyperscan_gate(parts)
     if engine == "re":
-        return _re_gate([pattern for part in parts for pattern in part])
+        return _re_gate(parts)
     return _re2_gate(parts)
 
 
-def _re2_gate(parts: Sequence[Sequence[str]]) -> Gate:
+def _re2_gate(parts: Sequence[Part]) -> Gate:
     try:
         import re2
     except ImportError:
@@ -60,34 +69,37 @@ def _re2_gate(parts: Sequence[Sequence[str]]) -> Gate:
     options = re2.Options()
     options.max_mem = _MAX_MEM_BYTES
     options.log_errors = False  # its messages quote the text
-    automata: list[tuple[Callable[[bytes], list[int] | None], int]] = []
+    automata: list[tuple[Callable[[bytes], list[int] | None], int, int]] = []
     first = 0
     for part in parts:
         automaton = re2.Set.SearchSet(options)
-        for pattern in part:
+        for pattern in part.patterns:
             automaton.Add(pattern)
         automaton.Compile()
-        automata.append((automaton.Match, first))
-        first += len(part)
+        automata.append((automaton.Match, first, part.fewest_digits))
+        first += len(part.patterns)
 
     def gate(text: str) -> Sequence[int]:
         encoded = text.encode("utf-8", "replace")
+        digit_count = len(encoded) - len(encoded.translate(None, _DIGITS))
         found: list[int] = []
-        for match, offset in automata:
-            if matched := match(encoded):
+        for match, offset, fewest_digits in automata:
+            if digit_count >= fewest_digits and (matched := match(encoded)):
                 found += [index + offset for index in matched] if offset else matched
         return found
 
     return gate
 
 
-def _hyperscan_gate(patterns: Sequence[str]) -> Gate:
+def _hyperscan_gate(parts: Sequence[Part]) -> Gate:
     try:
         import hyperscan
     except ImportError:
         raise SettingsError("privacy.gate: hyperscan is not installed; pip install 'stream-maas[hyperscan]'") from None
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_ALLOWEMPTY
+    patterns = [pattern for part in parts for pattern in part.patterns]
+    fewest_digits = [part.fewest_digits for part in parts for _ in part.patterns]
     database.compile(
         expressions=[pattern.encode("utf-8") for pattern in patterns],
         ids=list(range(len(patterns))),
@@ -102,17 +114,26 @@ def _hyperscan_gate(patterns: Sequence[str]) -> Gate:
         def seen(index: int, start: int, end: int, flags: int, context: object) -> None:
             found.append(index)
 
+        encoded = text.encode("utf-8", "replace")
         # A scratch serves one scan at a time; a clone costs a microsecond and makes the gate safe for threads.
-        database.scan(text.encode("utf-8", "replace"), match_event_handler=seen, scratch=scratch.clone())
-        return found
+        database.scan(encoded, match_event_handler=seen, scratch=scratch.clone())
+        if not found:
+            return found
+        digit_count = len(encoded) - len(encoded.translate(None, _DIGITS))
+        return [index for index in found if digit_count >= fewest_digits[index]]
 
     return gate
 
 
-def _re_gate(patterns: Sequence[str]) -> Gate:
-    searches = [re.compile(pattern).search for pattern in patterns]
+def _re_gate(parts: Sequence[Part]) -> Gate:
+    searches = [(re.compile(pattern).search, part.fewest_digits) for part in parts for pattern in part.patterns]
 
     def gate(text: str) -> Sequence[int]:
-        return [index for index, search in enumerate(searches) if search(text)]
+        digit_count = len(_DIGIT.findall(text))
+        return [
+            index
+            for index, (search, fewest_digits) in enumerate(searches)
+            if digit_count >= fewest_digits and search(text)
+        ]
 
     return gate

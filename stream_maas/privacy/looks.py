@@ -29,7 +29,7 @@ _WITH_DIGIT_OR_AT: Final = re.compile("[^ ]*[0-9@][^ ]*$")
 def is_plain(row: Recognizer) -> bool:
     """Whether a find of this row depends on itself and on the words before it alone, and can reach over no mask."""
     if isinstance(row, Shaped):
-        return not (row.cues or row.inside or row.rest or row.words)
+        return not (row.cues or row.inside or row.rest or row.made_of == "secrets")
     return not isinstance(row, Located) or not row.announced
 
 

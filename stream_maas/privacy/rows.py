@@ -14,7 +14,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -23,6 +23,15 @@ Trim = Callable[[str], tuple[int, int] | None]
 Locate = Callable[[str], Iterable[tuple[int, int]]]
 """Folded text -> (start, end) of each candidate, overlapping or not."""
 
+MadeOf = Literal["marks", "letters", "secrets", "digits", "words", "places"]
+"""What leads the gate to a row: signs that are rare, letters among digits, words and prefixes of secrets, groups of
+digits, words that announce a number, or words for streets."""
+FEWEST_DIGITS: Final[dict[MadeOf, int]] = {
+    "marks": 0, "letters": 0, "secrets": 0, "digits": 4, "words": 1, "places": 1,
+}  # fmt: skip
+"""How many digits a text has at least in which rows made of this find something."""
+LONG_WORD: Final = "[0-9A-Za-z+/<]{18}"
+"""The `gate` of whatever is one word of 18 characters or more: natural text has few, and one counter does for all."""
 _SEPARATORS: Final = (" ", "-", ".", "_")
 """What `~` in a layout stands for."""
 
@@ -40,6 +49,7 @@ class Row(Struct, frozen=True, kw_only=True):
     pack: str
     """Jurisdiction, or "core"."""
     score: int
+    made_of: MadeOf = "marks"
     found_by: str = ""
     """For people: what it looks like."""
     checked_by: str = ""
@@ -70,8 +80,6 @@ class Shaped(Row, frozen=True, kw_only=True):
     `trim` does not accept the beginning."""
     inside: bool = False
     """`trim` moves the beginning, so that letters or digits may touch the candidate there."""
-    words: bool = False
-    """The gate's pattern is made of words: it is looked for together with others of the kind."""
     rest: str = ""
     """What follows the pattern and belongs to the find; may cross lines."""
     trim: Trim = whole
@@ -85,6 +93,7 @@ class Located(Row, frozen=True, kw_only=True):
 
     gate: str
     locate: Locate
+    made_of: MadeOf = "words"
     announced: bool = True
     """The find depends on what stands around it, so its value is worth looking for elsewhere."""
     weak: bool = False

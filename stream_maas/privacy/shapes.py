@@ -33,11 +33,6 @@ def is_always_asked(row: Anchored | Shaped | Located) -> bool:
     return isinstance(row, Located) and not row.gate
 
 
-def begins_with_words(row: Anchored | Shaped | Located) -> bool:
-    """Whether the gate's pattern is made of words."""
-    return (isinstance(row, Located) and row.announced) or (isinstance(row, Shaped) and row.words)
-
-
 def finder(row: Anchored | Shaped | Located, cues: CueIndex) -> Finder:
     """The function that looks for candidates of `row`."""
     if isinstance(row, Located):

@@ -124,19 +124,19 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="6 to 20 characters behind a word for it",
     ),
     Shaped(
-        name="birth_date", entity_type="DATE_OF_BIRTH", pack="core", score=87,
+        name="birth_date", entity_type="DATE_OF_BIRTH", pack="core", score=87, made_of="digits",
         pattern=f"(?:{_YEAR}[./\\-][0-9]{{1,2}}[./\\-][0-9]{{1,2}}|[0-9]{{1,2}}(?:[./\\-]|\\. )[0-9]{{1,2}}"
         f"(?:[./\\-]|\\. )(?:{_YEAR}|[0-9]{{2}}))",
         cues=_BIRTH, found_by="a date of digits behind a word for birth",
     ),
     Shaped(
-        name="birth_date_words", entity_type="DATE_OF_BIRTH", pack="core", score=87, words=True,
+        name="birth_date_words", entity_type="DATE_OF_BIRTH", pack="core", score=87, made_of="words",
         pattern=f"(?:[0-9]{{1,2}}(?:st|nd|rd|th|er|º|ª|\\.|-)? ?(?:de |of |den )?{_MONTH}\\.?,?(?: de| del)? {_YEAR}"
         f"|{_MONTH}\\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? {_YEAR}|[0-9]{{1,2}}-{_MONTH}-{_YEAR})",
         cues=_BIRTH, found_by="the same with the month in words",
     ),
     Shaped(
-        name="birth_date_han", entity_type="DATE_OF_BIRTH", pack="core", score=87,
+        name="birth_date_han", entity_type="DATE_OF_BIRTH", pack="core", score=87, made_of="digits",
         pattern=f"{_YEAR} ?[年년][ ]?[0-9]{{1,2}} ?[月월] ?[0-9]{{1,2}} ?[日号號일]", cues=_BIRTH,
         found_by="the same in Chinese, Japanese, Korean",
     ),
@@ -153,7 +153,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="@ and a name, behind a word for a network",
     ),
     Located(
-        name="user_name_announced", entity_type="USERNAME", pack="core", score=54,
+        name="user_name_announced", entity_type="USERNAME", pack="core", score=54, made_of="secrets",
         gate=gate(("username", "user name", "login", "benutzername", "nom d'utilisateur", "nombre de usuario",
         "nome de usuário",
                        "nome utente", "gebruikersnaam", "nazwa użytkownika", "användarnamn", "имя пользователя",
@@ -185,12 +185,12 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         )
     ),
     Shaped(
-        name="de_document", entity_type="PASSPORT", pack="de", score=63,
+        name="de_document", entity_type="PASSPORT", pack="de", score=63, made_of="letters",
         pattern="[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{7}[0-9]",
         trim=trim_german_document, weak=True, found_by="9 characters", checked_by="ICAO check digit",
     ),
     Shaped(
-        name="de_document_announced", entity_type="DE_ID_CARD", pack="de", score=83,
+        name="de_document_announced", entity_type="DE_ID_CARD", pack="de", score=83, made_of="letters",
         pattern="[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{7}[0-9]D?",
         trim=trim_german_document, cues=("ausweis", "personalausweis", "ausweisnummer", "personalausweisnummer"),
         found_by="9 characters",

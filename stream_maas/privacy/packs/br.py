@@ -37,7 +37,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="14 digits", checked_by="two check digits",
     ),
     Shaped(
-        name="br_cnpj_letters", entity_type="CNPJ", pack="br", score=96,
+        name="br_cnpj_letters", entity_type="CNPJ", pack="br", score=96, made_of="letters",
         pattern=r"[0-9A-Za-z]{2}\.[0-9A-Za-z]{3}\.[0-9A-Za-z]{3}/[0-9A-Za-z]{4}-[0-9]{2}", trim=_trim_cnpj,
         found_by="the form of 2026, with letters", checked_by="two check digits",
     ),

@@ -6,7 +6,7 @@ from typing import Final
 
 from stream_maas.privacy import checksums, national
 from stream_maas.privacy.announced import gate, locator
-from stream_maas.privacy.rows import Code, Located, Number, Recognizer, Shaped
+from stream_maas.privacy.rows import LONG_WORD, Code, Located, Number, Recognizer, Shaped
 
 _PROVINCE: Final = "(?:1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3])"
 _MONTH_DAY: Final = "(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
@@ -33,7 +33,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         verify=checksums.resident_id_15, found_by="the form before 1999", checked_by="province, date",
     ),
     Shaped(
-        name="cn_uscc", entity_type="CN_USCC", pack="cn", score=94,
+        name="cn_uscc", entity_type="CN_USCC", pack="cn", score=94, gate=LONG_WORD,
         pattern=f"[1-9ANY][1-59][0-9]{{6}}[{_USCC}]{{10}}", trim=_trim_uscc,
         found_by="unified social credit code, 18 characters", checked_by="GB 32100 MOD 31-3",
     ),
@@ -57,14 +57,14 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         cues=("台胞证", "通行证", "台湾居民来往大陆通行证"), found_by="8 or 10 digits",
     ),
     Shaped(
-        name="cn_plate", entity_type="LICENCE_PLATE", pack="cn", score=87,
+        name="cn_plate", entity_type="LICENCE_PLATE", pack="cn", score=87, made_of="letters",
         pattern="[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使领][A-HJ-NP-Z][.\u2022 ]?"
         "(?:[0-9DF][A-HJ-NP-Z0-9][0-9]{4}|[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳]|[0-9]{5}[DF])",
         found_by="province, letter, 5 or (new energy) 6 characters",
     ),
     Located(
         name="cn_account_names", entity_type="USERNAME", pack="cn", score=55, gate=gate(_NETWORKS),
-        locate=locator(_NETWORKS, "[A-Za-z][A-Za-z0-9_\\-]{5,19}", 0),
+        made_of="secrets", locate=locator(_NETWORKS, "[A-Za-z][A-Za-z0-9_\\-]{5,19}", 0),
         found_by="WeChat and others, behind a word for it",
     ),
     Number(

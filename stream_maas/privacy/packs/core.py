@@ -6,7 +6,7 @@ from typing import Final
 
 from stream_maas.privacy import checksums, network, wallets
 from stream_maas.privacy.documents import trim_bic, trim_gps, trim_mrz
-from stream_maas.privacy.rows import Anchored, Located, Number, Recognizer, Shaped
+from stream_maas.privacy.rows import LONG_WORD, Anchored, Located, Number, Recognizer, Shaped
 
 _LETTERS: Final = (
     "\u00c0-\u024f\u0250-\u02af\u0370-\u052f\u0531-\u0587\u05d0-\u05ea\u0620-\u064a\u0671-\u06d3"
@@ -81,7 +81,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         anchor="%40", tail=_DOMAIN, head=r"A-Za-z0-9._+\-", trim=trim_email,
     ),
     Shaped(
-        name="iban", entity_type="IBAN", pack="core", score=98,
+        name="iban", entity_type="IBAN", pack="core", score=98, made_of="letters",
         pattern=r"(?:[A-Z]{2} ?|[A-Za-z]{2})[0-9]{2}(?:[ \-]?[A-Za-z0-9]){11,30}", trim=trim_iban,
     ),
     Number(
@@ -92,44 +92,49 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         form=_CARD_FORM, verify=checksums.luhn, strong=True,
     ),
     Shaped(
-        name="bic", entity_type="BIC", pack="core", score=85, pattern="[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?",
+        name="bic", entity_type="BIC", pack="core", score=85, made_of="letters",
+        pattern="[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?",
         trim=trim_bic, cues=("bic", "swift", "swift code", "bic code", "swift bic", "código swift", "code swift"),
         found_by="8 or 11 characters", checked_by="country",
     ),
     Located(
-        name="ipv4", entity_type="IP", pack="core", score=90, gate=network.IPV4_GATE, locate=network.locate_ipv4,
+        name="ipv4", entity_type="IP", pack="core", score=90, made_of="digits",
+        gate=network.IPV4_GATE, locate=network.locate_ipv4,
         announced=False, found_by="four octets; not behind a word for versions", checked_by="range",
     ),
     Located(
-        name="ipv6", entity_type="IP", pack="core", score=91, gate=network.IPV6_GATE, locate=network.locate_ipv6,
+        name="ipv6", entity_type="IP", pack="core", score=91, made_of="marks",
+        gate=network.IPV6_GATE, locate=network.locate_ipv6,
         announced=False, found_by="groups with colons, zone, embedded IPv4", checked_by="RFC 4291",
     ),
     Located(
-        name="mac", entity_type="MAC_ADDRESS", pack="core", score=93, gate=network.MAC_GATE,
+        name="mac", entity_type="MAC_ADDRESS", pack="core", score=93, made_of="marks", gate=network.MAC_GATE,
         locate=network.locate_mac, announced=False, found_by="six octets or three groups of four",
         checked_by="not empty, not broadcast",
     ),
     Shaped(
-        name="wallet_base58", entity_type="CRYPTO_WALLET", pack="core", score=97,
+        name="wallet_base58", entity_type="CRYPTO_WALLET", pack="core", score=97, gate=LONG_WORD,
         pattern="[13LMDTXA9][1-9A-HJ-NP-Za-km-z]{25,34}", trim=wallets.trim_base58,
         found_by="Bitcoin and its relatives, Tron", checked_by="base58check",
     ),
     Shaped(
         name="wallet_bech32", entity_type="CRYPTO_WALLET", pack="core", score=97,
+        gate="(?:bc|tb|ltc|BC|TB|LTC)1[02-9AC-HJ-NP-Zac-hj-np-z]{4}",
         pattern="(?:bc|tb|ltc|BC|TB|LTC)1[02-9AC-HJ-NP-Zac-hj-np-z]{11,71}", trim=wallets.trim_bech32,
         found_by="segregated witness and taproot", checked_by="bech32, bech32m",
     ),
     Shaped(
-        name="wallet_ethereum", entity_type="CRYPTO_WALLET", pack="core", score=97, pattern="0x[0-9a-fA-F]{40}",
+        name="wallet_ethereum", entity_type="CRYPTO_WALLET", pack="core", score=97, gate=LONG_WORD,
+        pattern="0x[0-9a-fA-F]{40}",
         found_by="0x and 40 hexadecimal digits",
     ),
     Shaped(
-        name="gps", entity_type="GPS", pack="core", score=88,
+        name="gps", entity_type="GPS", pack="core", score=88, made_of="digits",
         pattern="[+\\-]?[0-9]{1,2}\\.[0-9]{4,15}\u00b0? ?[NSns]?[^0-9\n@\\[\\]]{1,14}[0-9]{1,3}\\.[0-9]{4,15}\u00b0?",
         trim=trim_gps, found_by="two numbers with four decimals or more", checked_by="range of the globe",
     ),
     Shaped(
-        name="gps_degrees", entity_type="GPS", pack="core", score=88,
+        name="gps_degrees", entity_type="GPS", pack="core", score=88, made_of="digits",
         pattern="[0-9]{1,2}\u00b0 ?[0-9]{1,2}['\u2032] ?(?:[0-9]{1,2}(?:\\.[0-9]+)?[\"\u2033] ?)?[NSns][, ]{1,3}"
         "[0-9]{1,3}\u00b0 ?[0-9]{1,2}['\u2032] ?(?:[0-9]{1,2}(?:\\.[0-9]+)?[\"\u2033] ?)?[EWOewo]",
         found_by="degrees, minutes, seconds",
@@ -150,7 +155,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Shaped(
         name="mrz", entity_type="PASSPORT", pack="core", score=99,
-        gate="[A-Z0-9<]{30}", pattern="(?<![A-Z0-9<])[A-Z0-9<]{30,90}(?![A-Z0-9<])", trim=trim_mrz,
+        gate=LONG_WORD, pattern="(?<![A-Z0-9<])[A-Z0-9<]{30,90}(?![A-Z0-9<])", trim=trim_mrz,
         found_by="a line of a machine-readable zone", checked_by="ICAO 9303 check digits",
     ),
 )  # fmt: skip

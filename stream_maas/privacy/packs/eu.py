@@ -51,7 +51,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     # Italy
     Shaped(
-        name="it_codice_fiscale", entity_type="IT_CODICE_FISCALE", pack="it", score=94,
+        name="it_codice_fiscale", entity_type="IT_CODICE_FISCALE", pack="it", score=94, made_of="letters",
         pattern=f"[A-Za-z]{{3}} ?[A-Za-z]{{3}} ?{_OMO}{{2}}[ABCDEHLMPRSTabcdehlmprst]{_OMO}{{2}} ?"
         f"[A-Za-z]{_OMO}{{3}}[A-Za-z]",
         trim=_trim_codice_fiscale, found_by="16 characters, omocodia too", checked_by="check letter, day",

@@ -24,6 +24,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
             entity_type="ADDRESS",
             pack="core",
             score=45,
+            made_of="places",
             gate=gate,
             locate=addresses.locator(language),
             found_by="number and street word, with flat, postcode and town",

@@ -113,7 +113,7 @@ def trim_credentials(candidate: str) -> tuple[int, int] | None:
 ROWS: Final[tuple[Recognizer, ...]] = (
     Shaped(
         name="private_key", entity_type="PRIVATE_KEY", pack="core", score=100,
-        words=True, gate="-----BEGIN ", pattern="-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----",
+        made_of="secrets", gate="-----BEGIN ", pattern="-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----",
         rest="(?:\\s{0,4}[A-Za-z]{2,16}-[A-Za-z]{2,16}: [^\\n]{0,128}){0,4}[A-Za-z0-9+/=\\s\\\\:,]*"
         "(?:-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----)?",
         found_by="a PEM block through its last line", checked_by="",
@@ -132,18 +132,18 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Shaped(
         name="api_key", entity_type="API_KEY", pack="core", score=100, pattern=f"(?:{_API_KEYS})",
-        gate=_API_KEY_BEGINNINGS, words=True,
+        gate=_API_KEY_BEGINNINGS, made_of="secrets",
         found_by="how keys of well-known services begin", checked_by="length",
     ),
     Shaped(
         name="bearer_token", entity_type="SECRET", pack="core", score=98,
-        words=True, gate="(?:Bearer|bearer|BEARER|Basic) [A-Za-z0-9]",
+        made_of="secrets", gate="(?:Bearer|bearer|BEARER|Basic) [A-Za-z0-9]",
         pattern="(?:Bearer|bearer|BEARER|Basic) [A-Za-z0-9_\\-.=+/~]{16,}", trim=trim_bearer,
         found_by="an Authorization header",
     ),
     Shaped(
         name="secret_assignment", entity_type="SECRET", pack="core", score=97, inside=True,
-        words=True, gate=f"(?:{_NAMES}){_BETWEEN}", pattern=f"(?:{_NAMES}){_BETWEEN}{_VALUE_CHARACTER}{{4,256}}",
+        made_of="secrets", gate=f"(?:{_NAMES}){_BETWEEN}", pattern=f"(?:{_NAMES}){_BETWEEN}{_VALUE_CHARACTER}{{4,256}}",
         rest=f"{_VALUE_CHARACTER}*", trim=trim_secret,
         found_by="password = value, in words of 14 languages", checked_by="not a word, a variable or a blank",
     ),

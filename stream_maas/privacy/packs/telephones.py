@@ -29,7 +29,7 @@ _DATES: Final = (
 
 ROWS: Final[tuple[Recognizer, ...]] = (
     Anchored(
-        name="phone_e164", entity_type="PHONE", pack="core", score=97,
+        name="phone_e164", entity_type="PHONE", pack="core", score=97, made_of="digits",
         anchor="+", tail=r" ?\(?[1-9](?:[ ./()\-]{0,3}[0-9]){6,17}", trim=phones.e164,
         found_by="`+` and groups of digits, `(0)` allowed",
         checked_by="number of digits that the country code allows",
