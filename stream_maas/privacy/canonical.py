@@ -13,11 +13,14 @@ from stream_maas.privacy.fold import fold
 
 _TRUNK_CODES: Final = frozenset(("39",))
 """Italy keeps the leading zero in international form; everybody else drops it."""
+_NO_DIGITS: Final = bytes(code for code in range(128) if not chr(code).isdigit())
+_NOT_IN_CODES: Final = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
 def canonical(entity_type: str, value: str, calling_code: str = "") -> str:
     """The canonical form of `value`. `calling_code`: country of a telephone number written in national form."""
-    text = fold(value).text
+    # Printable ASCII folds to itself.
+    text = value if value.isascii() and value.isprintable() else fold(value).text
     if entity_type == "PHONE":
         return _e164(text, calling_code)
     return _FORMS.get(entity_type, _code)(text)
@@ -25,7 +28,7 @@ def canonical(entity_type: str, value: str, calling_code: str = "") -> str:
 
 def _e164(text: str, calling_code: str) -> str:
     text = text.strip().lower().removeprefix("tel:").strip()
-    digits = "".join(filter(str.isdigit, text.replace("(0)", "")))
+    digits = _digits(text.replace("(0)", ""))
     if text.startswith("+"):
         return f"+{digits}"
     if digits.startswith("00"):
@@ -41,6 +44,10 @@ def _e164(text: str, calling_code: str) -> str:
 
 _LONGEST_NATIONAL: Final = 11
 """Digits of the longest national number (Brazil, China, Germany); more begin with the country code."""
+
+
+def _digits(text: str) -> str:
+    return text.encode("ascii", "ignore").translate(None, _NO_DIGITS).decode("ascii")
 
 
 def _email(text: str) -> str:
@@ -64,7 +71,9 @@ def _exact(text: str) -> str:
 
 def _code(text: str) -> str:
     """Letters and digits alone, letters in upper case: identifiers are grouped in any way that one likes."""
-    return (text if text.isalnum() else "".join(filter(str.isalnum, text))).upper()
+    if text.isascii():
+        return text.encode("ascii").translate(None, _NOT_IN_CODES).decode("ascii").upper()
+    return "".join(filter(str.isalnum, text)).upper()
 
 
 _FORMS: Final[dict[str, Callable[[str], str]]] = {

@@ -6,11 +6,10 @@ own. Keys never stand in a policy, an audit event or a log.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from typing import Final, Protocol
-
-from msgspec import Struct
 
 from stream_maas.errors import SettingsError
 from stream_maas.privacy.transform import EPOCH_PATTERN
@@ -18,14 +17,37 @@ from stream_maas.privacy.transform import EPOCH_PATTERN
 _MIN_SECRET_CHARS: Final = 32
 _MOST_KEPT: Final = 4096
 """Derived keys kept; a purpose is the client's word, so their number must be bounded."""
+_BLOCK_BYTES: Final = 64
+_INNER_PAD: Final = bytes(code ^ 0x36 for code in range(256))
+_OUTER_PAD: Final = bytes(code ^ 0x5C for code in range(256))
 _EPOCH: Final = re.compile(EPOCH_PATTERN)
 
 
-class PseudonymKey(Struct, frozen=True):
+class PseudonymKey:
     """A key and the epoch that every pseudonym made with it names. `secret` has 32 bytes or more."""
 
-    kid: str
-    secret: bytes
+    __slots__ = ("_inner", "_outer", "kid", "secret")
+
+    def __init__(self, kid: str, secret: bytes) -> None:
+        self.kid: Final = kid
+        self.secret: Final = secret
+        block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK_BYTES else secret).ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(block.translate(_INNER_PAD))
+        self._outer = hashlib.sha256(block.translate(_OUTER_PAD))
+
+    def mac(self, message: bytes) -> bytes:
+        """HMAC-SHA256 (RFC 2104), 32 bytes: both hashes go on from where the key has left them."""
+        inner = self._inner.copy()
+        inner.update(message)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PseudonymKey) and (self.kid, self.secret) == (other.kid, other.secret)
+
+    def __hash__(self) -> int:
+        return hash((self.kid, self.secret))
 
     def __repr__(self) -> str:
         return f"PseudonymKey(kid={self.kid!r})"

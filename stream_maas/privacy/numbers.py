@@ -18,7 +18,6 @@ from stream_maas.privacy.rows import Number, expand
 from stream_maas.privacy.runs import (
     MOST_DIGITS,
     RUN,
-    WITHOUT_GAPS,
     Layout,
     groups_in,
     is_glued_to_code,
@@ -26,6 +25,7 @@ from stream_maas.privacy.runs import (
     is_touched,
     run_at,
     shape_of,
+    without_gaps,
 )
 from stream_maas.privacy.spans import Known, Span
 
@@ -306,7 +306,7 @@ def _accepting(text: str, start: int, end: int, is_single: bool, rules: Sequence
     digits = text[start:end]
     is_plain = digits.isdigit()
     if not is_plain:
-        digits = digits.translate(WITHOUT_GAPS)
+        digits = without_gaps(digits)
         is_plain = digits.isdigit()
     is_alone: bool | None = None
     for rule in rules:

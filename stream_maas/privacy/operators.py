@@ -9,9 +9,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import re
+from binascii import hexlify
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, Protocol
 
@@ -28,7 +28,7 @@ MOST_CHARS_KEPT: Final = 4
 """What a mask may leave at either end: the last four of a card are printed on receipts (PCI DSS 3.4.1)."""
 _LARGEST_SHARE_KEPT: Final = 2
 """A value with fewer than twice the characters to keep is masked as a whole."""
-_HEX_TO_LETTERS: Final = str.maketrans("0123456789abcdef", PSEUDONYM_LETTERS)
+_HEX_TO_LETTERS: Final = bytes.maketrans(b"0123456789abcdef", PSEUDONYM_LETTERS.encode("ascii"))
 
 
 class Writing:
@@ -55,8 +55,8 @@ class Writing:
             key = self._key
             if key is None:
                 key = self._key = self._ask_key()
-            mac = hmac.digest(key.secret, f"{entity_type}\0{value}".encode("utf-8", "surrogatepass"), "sha256")
-            letters = mac.hex()[:PSEUDONYM_CHARS].translate(_HEX_TO_LETTERS)
+            mac = key.mac(f"{entity_type}\0{value}".encode("utf-8", "surrogatepass"))
+            letters = hexlify(mac[: PSEUDONYM_CHARS // 2]).translate(_HEX_TO_LETTERS).decode("ascii")
             self._pseudonyms[entity_type, value] = written = f"{entity_type}_{key.kid}_{letters}"
         return written
 

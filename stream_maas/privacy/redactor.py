@@ -88,10 +88,18 @@ class Redactor:
         """One text under the tenant's policy; JSON text is walked as a document."""
         plan, engine = self._for(tenant)
         looked = _look(engine.detector, text) if plan.is_plain and is_prose(text, self._config) else None
-        if looked is not None and not looked.spans:
-            return Redacted(text, {}, None, self.nothing_found)
+        if looked is not None:
+            if not looked.spans:
+                return Redacted(text, {}, None, self.nothing_found)
+            treatment = self._treatment(plan, engine, tenant, None)
+            written = _treat(treatment, text, looked)
+            if written is not None:
+                if not treatment.is_stale() and (not treatment.unsettled or written is text):
+                    return self._redacted(written, treatment)
+                walk = Walk(treatment, self._config)
+                walk.start_again()
+                return self._redacted(self._run(walk, "text", Walk.text, written), treatment)
         walk = self._walk(plan, engine, tenant, None)
-        walk.treatment.looked = looked
         return self._redacted(self._run(walk, "text", Walk.text, text), walk.treatment)
 
     def explain(self, text: str, *, tenant: str | None = None) -> tuple[Redacted[str], list[Entity]]:
@@ -165,7 +173,7 @@ class Redactor:
             self._engines[packs] = make_engine(self._gate, *packs)
         return plan, self._engines[packs]
 
-    def _walk(self, plan: Plan, engine: Engine, tenant: str | None, purpose: str | None) -> Walk:
+    def _treatment(self, plan: Plan, engine: Engine, tenant: str | None, purpose: str | None) -> Treatment:
         def key() -> PseudonymKey:
             if self._keys is None:
                 raise RedactionError("no key for pseudonyms")
@@ -173,7 +181,10 @@ class Redactor:
 
         treatment = Treatment(plan, engine, key)
         treatment.model = self._model
-        return Walk(treatment, self._config)
+        return treatment
+
+    def _walk(self, plan: Plan, engine: Engine, tenant: str | None, purpose: str | None) -> Walk:
+        return Walk(self._treatment(plan, engine, tenant, purpose), self._config)
 
     def _redacted(self, value: T, treatment: Treatment, key: bytes | None = None) -> Redacted[T]:
         return Redacted(value, treatment.counts, key, treatment.report(self.ruleset, self.engine))
@@ -221,6 +232,14 @@ def _look(detector: Detector, text: str) -> Looked | None:
     known: Known = {}
     try:
         return Looked(*detector.search(fold(text), None, known), known)
+    except Exception:  # noqa: BLE001 - see above
+        return None
+
+
+def _treat(treatment: Treatment, text: str, looked: Looked) -> str | None:
+    """The first pass over a text that was searched already. None where that fails: then the walk begins anew."""
+    try:
+        return treatment.treated(text, looked)
     except Exception:  # noqa: BLE001 - see above
         return None
 

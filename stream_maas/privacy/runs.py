@@ -17,7 +17,6 @@ RUN_PATTERN: Final = f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1}}}"
 """The beginning of every run; the gate's class for all numbers."""
 RUN: Final = re.compile(f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1},}}")
 _PIECE: Final = re.compile("([^0-9]*)([0-9]+)")
-WITHOUT_GAPS: Final = dict.fromkeys(map(ord, _GAP_CHARACTERS))
 _BRACKET: Final = ord("(")
 
 _GAPS_TO_SPACES: Final = bytes(code if 48 <= code < 58 else ord(" ") for code in range(256))
@@ -41,6 +40,11 @@ _CURRENCIES: Final = frozenset("$€£¥₹₩₽")
 LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 DIGITS: Final = frozenset("0123456789")
 ALPHANUMERIC: Final = LETTERS | DIGITS
+
+
+def without_gaps(window: str) -> str:
+    """The digits, and a check character, of a part of a run."""
+    return window.encode("ascii").translate(None, _GAPS).decode("ascii")
 
 
 def groups_in(shape: bytes) -> int:

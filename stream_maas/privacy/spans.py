@@ -30,6 +30,8 @@ def resolve(candidates: Iterable[Span]) -> list[Span]:
     O(n log n): 10,000 addresses in one text must not cost 10,000 x 10,000 comparisons.
     """
     ordered = sorted(candidates)
+    if len(ordered) == 1:
+        return ordered
     reached = 0
     for start, end, _, _, _ in ordered:
         if start < reached:

@@ -51,8 +51,11 @@ def placeholder(entity_type: str) -> str:
     return f"[{entity_type}]"
 
 
-def cut(text: str, spans: Iterable[Span]) -> str:
+def cut(text: str, spans: Sequence[Span]) -> str:
     """`text` with each span, disjoint and in order, replaced by its placeholder."""
+    if len(spans) == 1:
+        start, end, entity_type, _, _ = spans[0]
+        return f"{text[:start]}[{entity_type}]{text[end:]}"
     return substitute(text, ((span.start, span.end, placeholder(span.entity_type)) for span in spans))
 
 

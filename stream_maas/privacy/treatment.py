@@ -47,7 +47,6 @@ NUMBER: Final = "json_number"
 """Recognizer of JSON numbers: a field name, a checksum or a known number."""
 _KNOWN_SCORE: Final = 1
 _SURE: Final = 100
-_OPENS_TOKEN: Final = frozenset("[:ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdef")
 _ANY_NUMBER: Final = "0" * FEWEST_DIGITS
 _FEWEST_CHARS: Final = 4
 """Shorter values are everywhere; of other scripts two characters can be a name."""
@@ -109,7 +108,6 @@ class Treatment:
         "kept",
         "known",
         "listener",
-        "looked",
         "model",
         "model_texts",
         "nowhere",
@@ -149,8 +147,6 @@ class Treatment:
         self.model_texts = 0
         self.seen: list[tuple[str, int, int]] = []
         """Of each text of this pass: what was left of it, and how many known numbers and values it was searched for."""
-        self.looked: Looked | None = None
-        """The first text was searched already, and this is what there is in it."""
         self.listener: Callable[[Find], None] | None = None
         """Told of every find, for `explain`."""
 
@@ -161,6 +157,8 @@ class Treatment:
     def is_stale(self) -> bool:
         """Whether something was learned in this pass that stands where it was not looked for yet."""
         numbers, values = len(self.known), len(self.values)
+        if len(self.seen) == 1 and self.seen[0][1:] == (numbers, values):
+            return False
         return any(
             (known < numbers and RUN.search(rest)) or (valued < values and any(value in rest for value in self.values))
             for rest, known, valued in self.seen
@@ -190,10 +188,6 @@ class Treatment:
 
     def text(self, text: str, hint: str | None) -> str:
         """`text` with its finds treated; the same object if nothing changed."""
-        looked, self.looked = self.looked, None
-        if looked is not None:
-            spans, rest, self.known = looked
-            return self._treated(text, spans, rest, hint)
         shown, edits = view(text)
         detector = self.engine.detector
         folded = fold(shown)
@@ -208,6 +202,11 @@ class Treatment:
             spans = resolve([*spans, *known])
             rest = folded.text
         return self._treated(text, before(spans, edits) if edits else spans, rest, hint)
+
+    def treated(self, text: str, looked: Looked) -> str:
+        """`text`, which was searched before there was a treatment, with its finds treated."""
+        spans, rest, self.known = looked
+        return self._treated(text, spans, rest, None)
 
     def _treated(self, text: str, spans: list[Span], rest: str, hint: str | None) -> str:
         """`text` with its finds treated. `rest`: what was left of it when it was searched."""
@@ -278,7 +277,7 @@ class Treatment:
         announced, calling_codes = self.engine.announced, self.engine.calling_codes
         for start, end, entity_type, recognizer, score in spans:
             value = text[start:end]
-            if value[0] in _OPENS_TOKEN and TOKEN.fullmatch(value):
+            if (value[0] == "[" or "_" in value or "/" in value) and TOKEN.fullmatch(value):
                 continue
             action = self.state.action(entity_type)
             operator = action.operator
