@@ -22,7 +22,7 @@ from stream_maas.privacy.codes import CodeFinder
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import Folded, fold
 from stream_maas.privacy.gate import Engine, Part, compile_gate
-from stream_maas.privacy.looks import is_enough, is_plain
+from stream_maas.privacy.looks import Left, is_open_ended, is_plain, left
 from stream_maas.privacy.numbers import KNOWN_RECOGNIZER, NumberFinder
 from stream_maas.privacy.rows import Anchored, Code, Located, MadeOf, Number, Recognizer
 from stream_maas.privacy.runs import FEWEST_DIGITS, RUN_PATTERN
@@ -47,11 +47,12 @@ def learn(known: Known, digits: str, entity_type: str) -> None:
 
 
 class _Asked(NamedTuple):
-    """A finder, and what the gate asks for on its behalf. `is_plain`: see `looks.is_plain`."""
+    """A finder, and what the gate asks for on its behalf. `is_plain`, `is_open_ended`: see looks.py."""
 
     pattern: str
     find: Callable[[str, str | None, Known], Iterable[Span]]
     is_plain: bool
+    is_open_ended: bool = False
 
 
 class Detector:
@@ -73,7 +74,7 @@ class Detector:
             if shapes.is_always_asked(row):
                 self._always.append(find)
             else:
-                parts[row.made_of].append(_Asked(shapes.gate_pattern(row), find, is_plain(row)))
+                parts[row.made_of].append(_Asked(shapes.gate_pattern(row), find, is_plain(row), is_open_ended(row)))
         cues.close()
         self._gate = compile_gate(
             engine,
@@ -83,6 +84,8 @@ class Detector:
         self._finders = [one.find for one in every]
         self._plain = frozenset(index for index, one in enumerate(every) if one.is_plain)
         """Finders whose finds a second look need not follow."""
+        self._open_ended = frozenset(index for index, one in enumerate(every) if one.is_open_ended)
+        """Finders that may find something in front of a mask which reached into it before."""
         self._number_rows = frozenset(row.name for row in recognizers if isinstance(row, Number))
         self.strong_integer = numbers.strong_integer
         self.announced = frozenset(row.name for row in recognizers if _is_announced(row))
@@ -120,21 +123,28 @@ class Detector:
             text = rest
             found = sorted(found + _before_masking(spans, found)) if found else spans
             rest = cut(folded.text, found)
-            if are_plain and is_enough(text, candidates, spans, rest):
+            if are_plain and not self._is_left(left(text, candidates, spans, rest), rest):
                 return _in_original(found, folded), rest
         raise RuntimeError("text is not redacted after the last round")
 
     def _candidates(self, text: str, hint: str | None, known: Known) -> tuple[list[Span], bool]:
-        """Everything that some row would take, and whether only plain rows were asked and names were not found."""
-        asked = self._gate(text)
+        """Everything that some row would take, and whether all of it comes from plain rows or is a name."""
         candidates: list[Span] = []
-        for index in asked:
+        are_plain = not known
+        for index in self._gate(text):
+            count = len(candidates)
             candidates += self._finders[index](text, hint, known)
-        are_plain = not known and self._plain.issuperset(asked)
-        count = len(candidates)
+            if index not in self._plain and (len(candidates) > count or index in self._open_ended):
+                are_plain = False
         for find in self._always:
             candidates += find(text, hint, known)
-        return candidates, are_plain and len(candidates) == count
+        return candidates, are_plain
+
+    def _is_left(self, what: Left, rest: str) -> bool:
+        """Whether something may be left in `rest`."""
+        if what is Left.NAMES:
+            return any(True for find in self._always for _ in find(rest, None, {}))
+        return what is Left.ANYTHING
 
     def _standing(self, text: str, candidates: list[Span], known: Known) -> list[Span]:
         """Those of `candidates` that stand. Numbers among them are known from now on."""

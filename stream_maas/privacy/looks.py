@@ -2,7 +2,8 @@
 
 A find of the second look that the first did not make has to do with a mask: it touches one, reaches over one, is
 announced by one, or lies in what a find has left of a longer candidate. Each condition below rules one of these out;
-whatever is not plain gets its second look. Whatever it lets pass, `test_looks.py` searches once more.
+whatever is not plain gets its second look, if it found something: no value reaches over the brackets of a mask, so what
+found nothing before finds nothing behind one. Whatever it lets pass, `test_looks.py` searches once more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from enum import Enum
 from typing import Final
 
 from stream_maas.privacy.cues import JOINS
@@ -33,21 +35,41 @@ def is_plain(row: Recognizer) -> bool:
     return not isinstance(row, Located) or not row.announced
 
 
-def is_enough(text: str, candidates: Sequence[Span], spans: Sequence[Span], rest: str) -> bool:
-    """Whether nothing can be found in `rest`, which is `text` with `spans` masked. All of `candidates` come from plain
-    rows, and `spans` are those of them that stand."""
+def is_open_ended(row: Recognizer) -> bool:
+    """Whether a find of this row goes on for as long as characters allow, and fails if that is too long."""
+    return isinstance(row, Shaped) and bool(row.rest)
+
+
+class Left(Enum):
+    """What a second look could bring up."""
+
+    NOTHING = 0
+    NAMES = 1
+    """Of people: what is asked about every text."""
+    ANYTHING = 2
+
+
+def left(text: str, candidates: Sequence[Span], spans: Sequence[Span], rest: str) -> Left:
+    """What can be found in `rest`, which is `text` with `spans` masked. All of `candidates` come from plain rows or are
+    names, and `spans` are those of them that stand."""
     if "]" in text or (len(candidates) > len(spans) and not _all_lie_in(candidates, spans)):
-        return False
+        return Left.ANYTHING
+    are_names_left = False
     for start, end, _, _, _ in spans:
         if (
             (start and text[start - 1] != " ")
             or not _STANDS_APART.match(text, end)
             or not _ANNOUNCES_NOTHING.match(text, end)
+        ):
+            return Left.ANYTHING
+        are_names_left = (
+            are_names_left
             or not _WITH_DIGIT_OR_AT.search(text, max(start, end - 40), end)
             or (text[start].isupper() and _follows_capital(text, start))
-        ):
-            return False
-    return RUN.search(rest) is None
+        )
+    if RUN.search(rest) is not None:
+        return Left.ANYTHING
+    return Left.NAMES if are_names_left else Left.NOTHING
 
 
 def _all_lie_in(candidates: Sequence[Span], spans: Sequence[Span]) -> bool:
