@@ -53,6 +53,9 @@ _RUN: Final = re.compile(
     rf"{{0,4}})(?![{_LETTER}0-9_@])"
 )
 _CUE_ENDS: Final = frozenset(phrase.rpartition(" ")[2].rstrip(",:") for phrase in CUES | CUES_BEFORE_ANY_WORD)
+_ENDS_OF_CUES: Final = frozenset(
+    ending for word in _CUE_ENDS for ending in ((word[-2:],) if len(word) > 1 else (word, f" {word}", f"\n{word}"))
+)
 _BETWEEN: Final = " \n:-\u2013,"
 _CUE_CHARS: Final = 32
 _CUE_WORDS: Final = 4
@@ -61,7 +64,7 @@ _HAN_OR_HANGUL: Final = re.compile("[\u3400-\u9fff\uac00-\ud7a3]")
 _EAST_PHRASE: Final = re.compile(
     rf"(?:{'|'.join(EAST_PHRASES)})[ :\uff1a,\u201c\"]{{0,2}}([\u3400-\u9fff\uac00-\ud7a3]{{2,5}})"
 )
-_TITLE_BEHIND: Final = re.compile(rf" ?(?:{'|'.join(TITLES_BEHIND)})")
+_TITLE_BEHIND: Final = re.compile("|".join(TITLES_BEHIND))
 _BEFORE_TITLE: Final = re.compile("[\u3400-\u9fff\uac00-\ud7a3]{1,4}$")
 _EAST_CHARS: Final = 4
 
@@ -72,10 +75,23 @@ def locate(text: str) -> Iterator[tuple[int, int]]:
         run, start = match.group(1), match.start(1)
         if " " in run:
             yield from _in_run(text, start, run.split(" "))
-        elif run not in NOT_NAMES and _length_of_name(text, start, _last_word_before(text, start), [run]):
+        elif (
+            run not in NOT_NAMES
+            and (_as_listed(run) in _COMMON or _may_follow_cue(text, start))
+            and _length_of_name(text, start, _last_word_before(text, start), [run])
+        ):
             yield start, start + len(run) - 2 * run.endswith("'s")
     if not text.isascii():
         yield from _eastern(text)
+
+
+def _may_follow_cue(text: str, start: int) -> bool:
+    """Whether `_last_word_before` may be one that ends a phrase: most words are told by their last two letters."""
+    if not start or text[start - 1] not in _BETWEEN:
+        return False
+    if text[start - 1] != " " or text[start - 2] in _BETWEEN:
+        return True
+    return text[max(0, start - 3) : start - 1].lower() in _ENDS_OF_CUES
 
 
 def _last_word_before(text: str, start: int) -> str:
@@ -160,8 +176,10 @@ def _eastern(text: str) -> Iterator[tuple[int, int]]:
         if width:
             yield match.start(1), match.start(1) + min(len(value), width + 2)
     for title in _TITLE_BEHIND.finditer(text):
-        name = _BEFORE_TITLE.search(text, max(0, title.start() - _EAST_CHARS), title.start())
+        end = title.start()
+        end -= text[end - 1 : end] == " "
+        name = _BEFORE_TITLE.search(text, max(0, end - _EAST_CHARS), end)
         for start in range(name.start(), name.end()) if name else ():
             if text[start] in _EAST or text[start : start + 2] in _EAST:
-                yield start, title.start()
+                yield start, end
                 break
