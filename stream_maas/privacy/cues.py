@@ -25,6 +25,7 @@ _SPACE: Final = r"s?[\W_]{1,3}"
 _STOPS: Final = re.compile(r"[0-9@\[\]]")
 """Nothing that is, was or may become a find lies between a word and the number it announces."""
 _LETTERS: Final = re.compile(rf"[^\W\d_{_HAN}]+")
+_NO_WORD: Final = " .,:;-_/()+"
 _BREAK: Final = re.compile(r"[,;!?]|[.]\s")
 FOLLOWS: Final = ("(", " (", " is ", " ist ", " est ", " es ", " é ", " è ", " jest ", "是")
 """How a text goes on behind a number where a word that announces it may follow."""
@@ -106,6 +107,8 @@ class CueIndex:
             mask = window[window.rfind("[", 0, reach_start) : reach_start].lower()
             found = self._placeholders.get(mask, _NO_KEYS)
         window = window[reach_start:].lower()
+        if not window.strip(_NO_WORD):
+            return found
         if window.isascii():
             for match in self._search_ascii.finditer(window):
                 if _is_near(window, match.end()):

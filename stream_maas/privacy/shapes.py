@@ -80,7 +80,9 @@ def _walk_back(text: str, at: int, match_head: Callable[[str], re.Match[str] | N
 
 
 def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
-    boundary = "" if row.inside else "(?<![0-9A-Za-z])"
+    # Without a look behind, digits are searched for at the speed of memory; letters would stop it too often.
+    is_checked_later = row.made_of == "digits" and not row.inside
+    boundary = "" if row.inside or is_checked_later else "(?<![0-9A-Za-z])"
     search = re.compile(f"{boundary}(?:{row.pattern})").search
     match_glued = re.compile(row.pattern).match
     match_rest = re.compile(row.rest).match if row.rest else None
@@ -92,6 +94,9 @@ def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
         last_end = 0
         while match:
             start, end = match.span()
+            if is_checked_later and start > last_end and text[start - 1] in _ASCII_ALPHANUMERIC:
+                match = search(text, start + 1)
+                continue
             if match_rest and (rest := match_rest(text, end)):
                 end = rest.end()
             accepted = trim(text[start:end])
