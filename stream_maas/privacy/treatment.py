@@ -191,7 +191,7 @@ class Treatment:
         shown, edits = view(text)
         detector = self.engine.detector
         folded = fold(shown)
-        spans = []
+        spans: list[Span] = []
         if self.is_settled and not RUN.search(folded.text):
             rest = folded.text  # what was learned meanwhile is numbers, and values that are looked for below
         elif len(shown) <= CHUNK_CHARS:
