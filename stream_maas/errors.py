@@ -194,6 +194,12 @@ class IncompleteError(LedgerError):
     code = "incomplete"
 
 
+class BrokenStateError(LedgerError):
+    """Files that follow a log cannot be gone on with. They can be made again from the log."""
+
+    code = "broken_state"
+
+
 class RulesError(SettingsError):
     """The alert rules file is wrong; the message names the place."""
 

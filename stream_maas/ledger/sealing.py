@@ -13,12 +13,13 @@ from typing import Any, Protocol
 
 import orjson
 
-from stream_maas.errors import LedgerError
+from stream_maas.errors import BrokenStateError, LedgerError
 from stream_maas.ledger import index as ids
-from stream_maas.ledger.compact import CompactRange
+from stream_maas.ledger.compact import TILE_HEIGHT, CompactRange
 from stream_maas.ledger.hashing import HASH_BYTES, leaf_hashes
+from stream_maas.ledger.hint import Hint, from_texts, to_texts
 from stream_maas.ledger.keys import SigningKey
-from stream_maas.ledger.notes import Checkpoint, Note, sign_note
+from stream_maas.ledger.notes import Checkpoint, Note, parse_checkpoint, parse_note, sign_note
 from stream_maas.ledger.proofs import consistency_proof
 from stream_maas.ledger.store import LogStore
 from stream_maas.ledger.tiles import BLOCK_EVENTS, TILE_WIDTH, layout, node_source
@@ -33,8 +34,6 @@ from stream_maas.wire.audit_link import (
     read_link,
 )
 
-HINT_HEADER = "ledger-hint"
-"""Header of a checkpoint record: `Hint.encode`."""
 HOLDS = "org.stream-maas.audit.hold"
 """Name under which the index lists the events that place and release legal holds, besides their ids."""
 _SIGNED = (SESSION_START, SESSION_HEARTBEAT, SESSION_END)
@@ -57,46 +56,6 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
-    """What goes with a checkpoint unsigned, because a wrong one only leads to a wrong root."""
-
-    next_offset: int
-    """Kafka offset from which the event at index `size` is read."""
-    frontier: tuple[bytes, ...]
-    proof_from: int = 0
-    proof: tuple[bytes, ...] = ()
-    """Consistency proof from the tree of `proof_from` leaves; 0: none."""
-    pruned: tuple[int, int, tuple[bytes, ...]] | None = None
-    """Size, next offset and frontier of what an audited prune removed from the front."""
-
-    def encode(self) -> bytes:
-        """JSON for a record header."""
-        document: dict[str, Any] = {"next_offset": self.next_offset, "frontier": _texts(self.frontier)}
-        if self.proof_from:
-            document["proof"] = {"from": self.proof_from, "hashes": _texts(self.proof)}
-        if self.pruned:
-            size, next_offset, frontier = self.pruned
-            document["pruned"] = {"size": size, "next_offset": next_offset, "frontier": _texts(frontier)}
-        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-
-    @classmethod
-    def decode(cls, data: bytes | None) -> Hint | None:
-        """None for anything that is no hint."""
-        try:
-            document = orjson.loads(data or b"")
-            proof, pruned = document.get("proof"), document.get("pruned")
-            return cls(
-                int(document["next_offset"]),
-                _hashes(document["frontier"]),
-                int(proof["from"]) if proof else 0,
-                _hashes(proof["hashes"]) if proof else (),
-                (int(pruned["size"]), int(pruned["next_offset"]), _hashes(pruned["frontier"])) if pruned else None,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return None
-
-
-@dataclass(frozen=True, slots=True)
 class Sealed:
     """A signed checkpoint and what goes with it."""
 
@@ -109,7 +68,10 @@ class LogSealer:
     """The tree of one partition. Call `take` for records in offset order, then `seal`."""
 
     def __init__(self, origin: str, store: LogStore) -> None:
-        """Goes on where `store` says. Raises `LedgerError` for a state that does not fit together."""
+        """Goes on where `store` says, from the first event where it has no state.
+
+        Raises `BrokenStateError` for a state that is damaged, `LedgerError` for one of another log.
+        """
         self.origin, self._store = origin, store
         self._tree = CompactRange()
         self.next_offset = 0
@@ -127,8 +89,27 @@ class LogSealer:
         self._index_bytes = 0
         self._pruned: tuple[int, int, tuple[bytes, ...]] | None = None
         self._heartbeats: dict[str, Heartbeat] = {}
-        if (state := store.read_state()) is not None:
+        self._signed: Checkpoint | None = None
+        """What was signed here and is not in the state: the log must lead to it again."""
+        state = store.read_state()
+        if state is not None:
             self._load(state)
+        self._recall(lost=state is None)
+
+    def _recall(self, *, lost: bool) -> None:
+        """The note beside the state may be ahead of it: after a crash, and where the state was `lost`."""
+        try:
+            note = self._store.read_checkpoint()
+            noted = parse_checkpoint(parse_note(note).text) if note is not None else None
+        except LedgerError as error:
+            if lost:
+                raise LedgerError(
+                    f"{self._store.folder}/checkpoint: damaged, and so is the state, so nobody knows what was signed; "
+                    "next: restore the folder, or remove it when `stream-maas audit verify` finds nothing"
+                ) from error
+            return
+        if noted is not None and noted.size > self.size:
+            self._signed = noted
 
     @property
     def size(self) -> int:
@@ -224,13 +205,36 @@ class LogSealer:
             )
         return True
 
+    def missing(self, published: Checkpoint | None) -> int:
+        """Size of the largest tree that was signed, here or by `published`, where the log was not read so far; else
+        0."""
+        signed = max((known.size for known in (self._signed, published) if known is not None), default=0)
+        return signed if signed > self.size else 0
+
+    def newest_block(self) -> int | None:
+        """Kafka offset of the first event of the block with the last stored event; None where nothing is stored."""
+        return self._store.first_offset((self._stored.size - 1) // BLOCK_EVENTS) if self._stored.size else None
+
+    def holds(self, leaves: Sequence[bytes]) -> bool:
+        """Whether these leaf hashes are the end of the newest block, just after loading. Fewer than are in the block,
+        because its front was pruned, are compared as far as they can be."""
+        within = self._stored.size % BLOCK_EVENTS
+        if within:
+            return len(leaves) <= within and list(leaves) == self._recent[within - len(leaves) :]
+        if len(leaves) < BLOCK_EVENTS:
+            return True
+        block = CompactRange()
+        block.extend(list(leaves))
+        nodes = node_source(self._read_tile, self._read_block)
+        return block.root() == nodes(TILE_HEIGHT, self._stored.size // BLOCK_EVENTS - 1)
+
     def seal(self, key: SigningKey, published: Checkpoint | None) -> Sealed | None:
         """Sign the present tree, store everything, and return what is to be published; None when nothing is new.
 
         On disk when this returns, so that a sealer that crashes here signs nothing smaller later. `published`: the
         newest checkpoint of this log that the key signed, wherever it was published. Raises as `check` does.
         """
-        if self.size == 0 or (published is not None and (not self.check(published) or published.size == self.size)):
+        if self.size == 0 or not self._may_sign(published) or (published and published.size == self.size):
             return None
         base = published or self._stored
         checkpoint = Checkpoint(self.origin, self.size, self._tree.root())
@@ -239,6 +243,17 @@ class LogSealer:
         self.save(note)
         hint = Hint(self.next_offset, tuple(self._tree.frontier()), base.size if proof else 0, proof, self._pruned)
         return Sealed(checkpoint, note, hint)
+
+    def keep(self, published: Checkpoint | None) -> None:
+        """Store everything taken so far, unsigned. Raises as `check` does: afterwards earlier roots are forgotten."""
+        self._may_sign(published)
+        self.save()
+
+    def _may_sign(self, published: Checkpoint | None) -> bool:
+        reached = [self.check(known) for known in (self._signed, published) if known is not None]
+        if self._signed is not None and self._signed.size <= self.size:
+            self._signed = None
+        return all(reached)
 
     def save(self, note: Note | None = None) -> None:
         """Store everything taken so far, with the checkpoint that was signed over it, if one was."""
@@ -295,12 +310,12 @@ class LogSealer:
         return self._recent[start : start + BLOCK_EVENTS]
 
     def _state(self) -> bytes:
-        pruned = self._pruned and [self._pruned[0], self._pruned[1], _texts(self._pruned[2])]
+        pruned = self._pruned and [self._pruned[0], self._pruned[1], to_texts(self._pruned[2])]
         return orjson.dumps(
             {
                 "origin": self.origin, "size": self.size, "next_offset": self.next_offset,
-                "root": base64.b64encode(self._stored.root).decode(), "frontier": _texts(self._tree.frontier()),
-                "leaves": _texts(self._recent), "index_bytes": self._index_bytes, "pruned": pruned,
+                "root": base64.b64encode(self._stored.root).decode(), "frontier": to_texts(self._tree.frontier()),
+                "leaves": to_texts(self._recent), "index_bytes": self._index_bytes, "pruned": pruned,
             },
             option=orjson.OPT_SORT_KEYS,
         )  # fmt: skip
@@ -308,22 +323,32 @@ class LogSealer:
     def _load(self, data: bytes) -> None:
         try:
             state = orjson.loads(data)
-            size, frontier, leaves = state["size"], _hashes(state["frontier"]), list(_hashes(state["leaves"]))
+            size, frontier, leaves = state["size"], from_texts(state["frontier"]), list(from_texts(state["leaves"]))
             tree, root = CompactRange(size, frontier), base64.b64decode(state["root"])
             pruned = state["pruned"]
-            fits = state["origin"] == self.origin and tree.root() == root and len(leaves) == size % BLOCK_EVENTS
-        except (ValueError, KeyError, TypeError) as error:
-            raise LedgerError(f"{self._store.folder}: its state cannot be read ({type(error).__name__})") from error
+            fits = tree.root() == root and len(leaves) == size % BLOCK_EVENTS
+            origin = state["origin"]
+        except (ValueError, KeyError, TypeError, LedgerError) as error:
+            reason = f"its state cannot be read ({type(error).__name__})"
+            raise BrokenStateError(f"{self._store.folder}: {reason}") from error
+        if origin != self.origin:
+            raise LedgerError(
+                f"{self._store.folder}: its state is of the log {origin} and not of {self.origin}; next: give the "
+                "sealer the folder of its own logs"
+            )
         if not fits:
-            raise LedgerError(f"{self._store.folder}: its state does not fit together or is of another log")
+            raise BrokenStateError(f"{self._store.folder}: its state does not fit together")
         self._tree, self._stored, self.next_offset = tree, Checkpoint(self.origin, size, root), state["next_offset"]
         self._recent, self._recent_first = leaves, size - len(leaves)
         self._index_bytes, self._blocks_stored = state["index_bytes"], -(-size // BLOCK_EVENTS)
-        self._pruned = (pruned[0], pruned[1], _hashes(pruned[2])) if pruned else None
+        self._pruned = (pruned[0], pruned[1], from_texts(pruned[2])) if pruned else None
         level = 1
         while size >> 8 * level:
             full, partial = layout(size, level)
-            tile = self._store.read_tile(level, full)[: partial * HASH_BYTES] if partial else b""
+            try:
+                tile = self._store.read_tile(level, full)[: partial * HASH_BYTES] if partial else b""
+            except LedgerError as error:
+                raise BrokenStateError(str(error)) from error
             self._rows[level] = [tile[at : at + HASH_BYTES] for at in range(0, len(tile), HASH_BYTES)]
             level += 1
 
@@ -332,7 +357,7 @@ def pruned_in_state(state: bytes | None) -> tuple[int, int, tuple[bytes, ...]] |
     """Size, next offset and frontier of what was pruned, as the state of a log has it; None where nothing was."""
     try:
         pruned = orjson.loads(state or b"")["pruned"]
-        return (int(pruned[0]), int(pruned[1]), _hashes(pruned[2])) if pruned else None
+        return (int(pruned[0]), int(pruned[1]), from_texts(pruned[2])) if pruned else None
     except (ValueError, KeyError, TypeError, IndexError):
         return None
 
@@ -345,11 +370,3 @@ def _frontier(size: int, nodes: Any) -> list[bytes]:
             found.append(nodes(level, start >> level))
             start += 1 << level
     return found
-
-
-def _texts(hashes: Sequence[bytes]) -> list[str]:
-    return [base64.b64encode(node).decode() for node in hashes]
-
-
-def _hashes(texts: Any) -> tuple[bytes, ...]:
-    return tuple(base64.b64decode(text) for text in texts)

@@ -66,6 +66,11 @@ class LogStore:
         if segment:
             self._part(segment - 1).unlink(missing_ok=True)
 
+    def set_aside(self) -> None:
+        """Keep a state that cannot be used, beside its place: the log is read from its first event again."""
+        state = self.folder / "state.json"
+        state.replace(state.with_name("state.json.broken"))
+
     def _part(self, segment: int) -> Path:
         path = self.folder / "index" / index_path(segment)
         return path.with_name(f"{path.name}.part")

@@ -14,10 +14,11 @@ from stream_maas import topics
 from stream_maas.errors import BrokerError, IncompleteError, LedgerError, SettingsError
 from stream_maas.kafka.reading import partitions_of, reader
 from stream_maas.ledger.hashing import HASH_BYTES, leaf_hashes, parents
+from stream_maas.ledger.hint import HINT_HEADER, Hint
 from stream_maas.ledger.keys import VerifierKey
 from stream_maas.ledger.notes import Checkpoint, Note, parse_checkpoint, parse_note
 from stream_maas.ledger.proofs import NodeSource
-from stream_maas.ledger.sealing import HINT_HEADER, Hint, pruned_in_state
+from stream_maas.ledger.sealing import pruned_in_state
 from stream_maas.ledger.store import LogStore
 from stream_maas.ledger.tiles import BLOCK_EVENTS, behind_front, node_source
 from stream_maas.records import KafkaRecord

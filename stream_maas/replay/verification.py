@@ -98,6 +98,7 @@ async def verify(logs: Logs, evidence: Evidence, *, progress: Progress | None = 
                 expected.leaves.append((entry.index, entry.leaf, "heartbeat"))
             elif isinstance(entry, AnchoredCheckpoint) and entry.origin == origin:
                 expected.heads += _anchored_head(entry, evidence.keys, problems, partition)
+        expected.heads += _verified_last(evidence, origin)
         running.append(await _begin(logs, partition, evidence, expected, mine, problems))
     await _read(logs, running, progress)
     await _wait_for_seal(logs, running, evidence, following)
@@ -360,10 +361,24 @@ def _remember(folder: Path, log: _Log) -> None:
     replace_file(place / "hint.json", best.hint.encode(), sync=True)
 
 
+def _verified_last(evidence: Evidence, origin: str) -> list[Head]:
+    """What a trusted key signed and this machine has verified: as good as an anchor. Nothing where it is not at hand,
+    or of another key: then this is another deployment."""
+    if evidence.memory is None:
+        return []
+    try:
+        note = parse_note((log_folder(evidence.memory, origin) / "checkpoint").read_bytes())
+        checkpoint = parse_checkpoint(note.text)
+    except (OSError, LedgerError):
+        return []
+    known = checkpoint.origin == origin and _distrust(note, evidence.keys) is None
+    return [Head(checkpoint.size, checkpoint.root, "anchor")] if known else []
+
+
 def _remembered(evidence: Evidence, origin: str) -> Start | None:
     if evidence.memory is None:
         return None
-    from stream_maas.ledger.sealing import Hint
+    from stream_maas.ledger.hint import Hint
 
     place = log_folder(evidence.memory, origin)
     try:

@@ -19,17 +19,19 @@ from prometheus_client import Gauge
 
 from stream_maas import settings as settings_module
 from stream_maas import topics
-from stream_maas.errors import LedgerError
-from stream_maas.kafka.reading import reader, start_reader, stop_reader
+from stream_maas.errors import BrokenStateError, LedgerError
+from stream_maas.kafka.reading import start_reader, stop_reader
 from stream_maas.ledger.anchors import Anchor, Anchored, AnchoredCheckpoint, AnchoredHeartbeat, open_anchor
+from stream_maas.ledger.hint import HINT_HEADER
 from stream_maas.ledger.keyring import load_or_make, load_signing_key
 from stream_maas.ledger.keys import NOTE, SigningKey
 from stream_maas.ledger.notes import Checkpoint, parse_checkpoint, parse_note
-from stream_maas.ledger.sealing import HINT_HEADER, LogSealer
+from stream_maas.ledger.sealing import LogSealer
 from stream_maas.ledger.store import LogStore
 from stream_maas.settings import Settings
 from stream_maas.worker.follower import Follower, Row, run_follower
 from stream_maas.worker.follower_metrics import FollowerMetrics
+from stream_maas.worker.sealed_log import contradictions
 from stream_maas.worker.shell import Ready
 from stream_maas.worker.transport import Chunk
 
@@ -37,6 +39,8 @@ log = structlog.get_logger()
 
 _SAVE_EVENTS = 1 << 17
 """While catching up nothing may be signed yet; what was read is kept on disk this often, to bound memory."""
+_SHORT_MS = 10_000
+"""Another sealer may have signed what this one is about to read."""
 
 
 class SealerMetrics(FollowerMetrics):
@@ -69,6 +73,8 @@ class Sealer:
         self._refused: dict[TopicPartition, str] = {}
         self._oldest_ms: dict[TopicPartition, int] = {}
         """Timestamp of the first event that no checkpoint covers."""
+        self._short_us: dict[TopicPartition, int] = {}
+        """When a log was first seen to be shorter than what was signed of it."""
         self._published: dict[str, Checkpoint] = {}
         """Origin -> newest checkpoint of our key on the topic, whoever published it."""
         self._checkpoints = PublishedCheckpoints(settings, key, self._published)
@@ -81,25 +87,20 @@ class Sealer:
         """Load each log's state, and hold it against what was published and what the topic still has."""
         config, prefix = self._settings.ledger, self._settings.topics.prefix
         folder = ledger_folder(self._settings)
-        self._logs, self._refused, self._oldest_ms = {}, {}, {}
+        self._logs, self._refused, self._oldest_ms, self._short_us = {}, {}, {}, {}
+        self._follower.health.blocked = ""
         fresh = False
         for tp in sorted(partitions):
             origin = config.origin_of(prefix, tp.partition)
             try:
-                self._logs[tp] = await asyncio.to_thread(LogSealer, origin, LogStore(folder, origin))
+                self._logs[tp] = await asyncio.to_thread(open_log, folder, origin)
             except LedgerError as error:
                 self._refuse(tp, error)
                 continue
             fresh = fresh or self._logs[tp].size == 0
         await self._checkpoints.restart(everything=fresh)
-        async with reader(self._settings.kafka, when_lost="none", fetch_max_wait_ms=100) as consumer:
-            beginnings = await consumer.beginning_offsets(list(self._logs))
-        for tp, sealer in self._logs.items():
-            if sealer.next_offset < beginnings[tp]:
-                self._refuse(tp, LedgerError(
-                    f"{sealer.origin}: the topic begins at offset {beginnings[tp]}, but sealing goes on at "
-                    f"{sealer.next_offset}: events were deleted, or the sealer's folder is not the one it had"
-                ))  # fmt: skip
+        for tp, found in (await contradictions(self._settings.kafka, self._logs)).items():
+            self._refuse(tp, found)
         return {tp: sealer.next_offset for tp, sealer in self._logs.items()}
 
     async def handle(self, chunk: Chunk) -> None:
@@ -107,9 +108,12 @@ class Sealer:
         if sealer is None or chunk.tp in self._refused:
             return
         self._oldest_ms.setdefault(chunk.tp, chunk.records[0].timestamp)
-        sealer.take(chunk.records)
-        if sealer.size - sealer.stored.size >= _SAVE_EVENTS:
-            await asyncio.to_thread(sealer.save)
+        try:
+            sealer.take(chunk.records)
+            if sealer.size - sealer.stored.size >= _SAVE_EVENTS:
+                await asyncio.to_thread(sealer.keep, self._published.get(sealer.origin))
+        except LedgerError as error:
+            self._refuse(chunk.tp, error)
 
     async def tick(self, now_us: int) -> None:
         if now_us >= self._due_us:
@@ -130,6 +134,7 @@ class Sealer:
     async def _seal(self, now_us: int) -> None:
         """Sign what grew, and publish the checkpoints in one go with the offsets that they cover."""
         rows, offsets = [], {}
+        self._check_ends(now_us)
         logs = [(tp, sealer) for tp, sealer in self._logs.items() if tp not in self._refused]
         # Each waits for the disk; one after the other they would be late by as many waits as there are partitions.
         done = await asyncio.gather(
@@ -164,10 +169,24 @@ class Sealer:
                 if oldest_ms is not None:
                     self._metrics.unsealed_seconds.labels(tp.partition).set(max(0.0, now_us / 1e6 - oldest_ms / 1e3))
 
+    def _check_ends(self, now_us: int) -> None:
+        """A log that ends before what was signed of it will never lead there."""
+        ends_ms = self._follower.caught_up()
+        for tp, sealer in self._logs.items():
+            missing = sealer.missing(self._published.get(sealer.origin))
+            if not missing or tp in self._refused:
+                self._short_us.pop(tp, None)
+            elif ends_ms.get(tp, 0) > self._short_us.setdefault(tp, now_us) // 1000 + _SHORT_MS:
+                self._refuse(tp, LedgerError(
+                    f"{sealer.origin}: the log ends with event {sealer.size}, but a tree of {missing} was signed: it "
+                    "was made anew, or its end was cut off; next: `stream-maas audit verify` says what is missing"
+                ))  # fmt: skip
+
     def _refuse(self, tp: TopicPartition, error: LedgerError) -> None:
         if tp not in self._refused:
             log.error("this log is not sealed any more", partition=tp.partition, reason=str(error))
         self._refused[tp] = str(error)
+        self._follower.health.blocked = "; ".join(f"not sealed: {reason}" for reason in self._refused.values())
         if isinstance(self._metrics, SealerMetrics):
             self._metrics.refused.labels(tp.partition).set(1)
 
@@ -186,6 +205,17 @@ class Sealer:
             log.warning("the anchor cannot be written, trying again", reason=type(error).__name__)
             return
         self._to_anchor.clear()
+
+
+def open_log(folder: Path, origin: str) -> LogSealer:
+    """The log's tree as its files have it; from its first event where they are damaged. Raises `LedgerError`."""
+    store = LogStore(folder, origin)
+    try:
+        return LogSealer(origin, store)
+    except BrokenStateError as error:
+        log.warning("the files of this log are damaged, it is read again from its first event", reason=str(error))
+        store.set_aside()
+        return LogSealer(origin, store)
 
 
 class PublishedCheckpoints:

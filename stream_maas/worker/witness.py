@@ -22,10 +22,10 @@ from stream_maas import settings as settings_module
 from stream_maas.errors import BrokerError, LedgerError, TopicsError
 from stream_maas.kafka.reading import partitions_of, reader, start_reader, stop_reader
 from stream_maas.ledger.hashing import leaf_hashes
+from stream_maas.ledger.hint import HINT_HEADER, Hint
 from stream_maas.ledger.keyring import load_or_make, load_signing_key
 from stream_maas.ledger.keys import COSIGNATURE, SigningKey, VerifierKey
 from stream_maas.ledger.notes import Checkpoint, Note, cosign, parse_checkpoint, parse_note
-from stream_maas.ledger.sealing import HINT_HEADER, Hint
 from stream_maas.ledger.store import log_folder, replace_file
 from stream_maas.ledger.witnessing import Memory, decode_memory, encode_memory, judge, judge_by_log
 from stream_maas.settings import Settings
@@ -49,6 +49,8 @@ class Witness:
         self._folder = witness_folder(settings)
         self._memories: dict[str, Memory] = {}
         self._refused: set[str] = set()
+        self._seen: dict[str, int] = {}
+        """Largest size of each log among the checkpoints that were read since the topic's beginning."""
         self._newest: dict[str, tuple[Checkpoint, Note]] = {}
         """Consistent checkpoints that are not cosigned yet."""
 
@@ -71,11 +73,16 @@ class Witness:
             consumer.assign([tp])
             # From the beginning: a checkpoint that somebody puts there later is looked at as well.
             consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
-            signed_s = 0.0
+            end = (await consumer.end_offsets([tp]))[tp]
+            self._seen.clear()
+            whole, signed_s = False, 0.0
             while not stopping.is_set():
                 for records in (await consumer.getmany(tp, timeout_ms=_POLL_MS)).values():
                     for record in records:
                         await self._look(record)
+                if not whole and await consumer.position(tp) >= end:
+                    whole = True
+                    await self._look_for_what_is_gone()
                 if time.monotonic() - signed_s >= self._settings.ledger.witness_interval_ms / 1000:
                     signed_s = time.monotonic()
                     await self._publish(producer)
@@ -89,10 +96,11 @@ class Witness:
             note = parse_note(record.value or b"")
             checkpoint = parse_checkpoint(note.text)
             # Sizes first: a signature takes a hundred microseconds, and a restart reads the whole topic.
-            if checkpoint.size < self._remembered(checkpoint.origin).size or not note.signers(self._log_keys):
+            if checkpoint.size < self._size(checkpoint.origin) or not note.signers(self._log_keys):
                 return
         except LedgerError:
             return
+        self._seen[checkpoint.origin] = max(checkpoint.size, self._seen.get(checkpoint.origin, 0))
         if checkpoint.origin in self._refused:
             return
         hint = Hint.decode(dict(record.headers).get(HINT_HEADER)) or Hint(0, ())
@@ -102,17 +110,39 @@ class Witness:
             if outcome == "unproven":
                 await self._read_log(memory, checkpoint)
         except LedgerError as error:
-            self._refused.add(checkpoint.origin)
-            log.error(  # noqa: TRY400 - a traceback would say nothing more
-                "this log is not cosigned any more",
-                origin=checkpoint.origin,
-                reason=str(error),
-            )
+            self._refuse(checkpoint.origin, error)
             return
         if outcome == "old" or (outcome == "consistent" and checkpoint.size == memory.size and memory.size):
             return
         self._memories[checkpoint.origin] = memory.grown(checkpoint, hint.frontier, hint.next_offset)
         self._newest[checkpoint.origin] = (checkpoint, note)
+
+    def _size(self, origin: str) -> int:
+        """Of the tree that is remembered; 0 where the memory cannot be read, which refuses the log."""
+        try:
+            return self._remembered(origin).size
+        except LedgerError as error:
+            self._refuse(origin, error)
+            return 0
+
+    def _refuse(self, origin: str, error: LedgerError) -> None:
+        if origin not in self._refused:
+            log.error("this log is not cosigned any more", origin=origin, reason=str(error))
+        self._refused.add(origin)
+        self._newest.pop(origin, None)
+
+    async def _look_for_what_is_gone(self) -> None:
+        """When the whole topic was read: whatever this witness cosigned came from there, so it must still be there."""
+        settings = self._settings
+        topic = topics.audit(settings.topics.prefix)
+        for tp in (await partitions_of(settings.kafka, topic))[topic]:
+            origin = settings.ledger.origin_of(settings.topics.prefix, tp.partition)
+            remembered = self._size(origin)
+            if self._seen.get(origin, 0) < remembered:
+                self._refuse(origin, LedgerError(
+                    f"{origin}: this witness cosigned a tree of {remembered} events, and no checkpoint of that size or "
+                    "more is left: the topic was made anew, or cut; next: `stream-maas audit verify --witness DIR`"
+                ))  # fmt: skip
 
     async def _read_log(self, memory: Memory, checkpoint: Checkpoint) -> None:
         """No proof starts where we remember (another sealer, a gap): then the events themselves must show it."""
@@ -147,14 +177,50 @@ class Witness:
 
     def _remembered(self, origin: str) -> Memory:
         if origin not in self._memories:  # the file is read before anything is believed
-            path = log_folder(self._folder, origin) / "memory.json"
-            self._memories[origin] = decode_memory(path.read_bytes()) if path.exists() else Memory(origin)
+            self._memories[origin] = read_memory(self._folder, origin, self._key.public)
         return self._memories[origin]
 
     def _remember(self, origin: str, cosigned: Note) -> None:
         folder = log_folder(self._folder, origin)
         replace_file(folder / "memory.json", encode_memory(self._memories[origin]), sync=True)
         replace_file(folder / "checkpoint", cosigned.encode().encode(), sync=True)
+
+
+def read_memory(folder: Path, origin: str, key: VerifierKey) -> Memory:
+    """What the files of this witness say of a log; by the note that it cosigned last where `memory.json` is damaged or
+    gone. Raises `LedgerError` where neither says it: a witness that has lost its memory must not start anew by
+    itself."""
+    path = log_folder(folder, origin) / "memory.json"
+    cosigned = path.with_name("checkpoint")
+    try:
+        if path.exists():
+            return _of(decode_memory(path.read_bytes()), origin, path)
+        if not cosigned.exists():
+            return Memory(origin)
+        reason = "gone"
+    except LedgerError as error:
+        reason = str(error)
+    try:
+        note = parse_note(cosigned.read_bytes())
+        checkpoint = parse_checkpoint(note.text)
+        if note.cosigners([key]) and checkpoint.origin == origin:
+            log.warning("the memory of this log is taken from what was cosigned last", origin=origin, reason=reason)
+            return Memory(origin).grown(checkpoint, (), 0)
+        help_is = "it is of another log or key"
+    except LedgerError as error:
+        help_is = str(error)
+    except OSError as error:
+        help_is = type(error).__name__
+    raise LedgerError(
+        f"{path}: {reason}, and the note beside it does not help ({help_is}); next: restore the folder, or start "
+        "with a new key and an empty folder, and say so"
+    )
+
+
+def _of(memory: Memory, origin: str, path: Path) -> Memory:
+    if memory.origin != origin:
+        raise LedgerError(f"{path}: remembers the log {memory.origin} and not {origin}")
+    return memory
 
 
 def witness_folder(settings: Settings) -> Path:

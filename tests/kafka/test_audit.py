@@ -14,6 +14,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_maas import topics, wire
+from stream_maas.brokers.engines import free_port
 from stream_maas.ledger.hashing import leaf_hash
 from stream_maas.ledger.notes import parse_checkpoint, parse_note, parse_proof
 from stream_maas.ledger.proofs import verify_inclusion
@@ -21,7 +22,7 @@ from tests.conftest import ReadAll
 from tests.support.audit_log import Writer
 from tests.support.deployment import create_topics
 from tests.support.followers import FollowerProcess
-from tests.support.ledger import Audit, sealer, witness, write, write_in_transactions
+from tests.support.ledger import Audit, delete, sealer, witness, write, write_in_transactions
 
 pytestmark = pytest.mark.timeout(300)
 QUICK = {"LEDGER_SEAL_INTERVAL_MS": "100", "LEDGER_ANCHOR_INTERVAL_MS": "500"}
@@ -144,9 +145,8 @@ async def test_two_sealers_of_one_partition_sign_the_same_roots(kafka: str, pref
             for partition in (0, 1):
                 await audit.sealed(total, partition)
             # Each has reached it by itself, whoever of them published it.
-            async with asyncio.timeout(60):
-                while any(stored_size(tmp_path, number, prefix) < total for number in "12"):  # noqa: ASYNC110
-                    await asyncio.sleep(0.2)
+            for number in "12":
+                await stored(log_files(tmp_path / number / "state", prefix) / "state.json", total)
             async with asyncio.timeout(60):
                 while not (await audit.sealed(total))["cosigned"]:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.2)
@@ -163,25 +163,43 @@ async def test_two_sealers_of_one_partition_sign_the_same_roots(kafka: str, pref
         first.close()
 
 
-def stored_size(folder: Path, number: str, prefix: str) -> int:
-    state = folder / number / "state" / "stream-maas.org" / f"{prefix}.audit" / "0" / "state.json"
+def log_files(folder: Path, prefix: str) -> Path:
+    """Where a sealer or witness keeps what it knows of partition 0."""
+    return folder / "stream-maas.org" / f"{prefix}.audit" / "0"
+
+
+async def stored(state: Path, size: int) -> None:
+    """Wait until a sealer has so many events under its own tree, whoever published it."""
+    async with asyncio.timeout(60):
+        while stored_size(state) < size:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+
+
+def stored_size(state: Path) -> int:
     return int(json.loads(state.read_text())["size"]) if state.exists() else 0
 
 
 async def test_a_sealer_that_is_killed_again_and_again_signs_one_history(
     kafka: str, prefix: str, tmp_path: Path, read_all: ReadAll
 ) -> None:
+    """Killed, its files lost or damaged: it is the log that decides, so the roots are the same."""
     await create_topics(kafka, prefix, 1)
     topic = topics.audit(prefix)
     writer = Writer(topic=topic)
     process = sealer(kafka, prefix, "sealer", tmp_path / "s", **QUICK)
+    state = log_files(tmp_path / "s" / "state", prefix) / "state.json"
     try:
-        for _ in range(4):
+        for round_ in range(4):
             await process.start().ready()
             await write(kafka, topic, writer.run(700, heartbeat_every=100))
-            await asyncio.sleep(0.3)
+            await stored(state, 700 * round_ + 1)
             process.kill()
+            if round_ == 1:
+                state.unlink()
+            elif round_ == 2:
+                state.write_bytes(state.read_bytes()[:300])
         await process.start().ready()
+        assert "the files of this log are damaged, it is read again from its first event" in process.logs()
         audit = audit_of(kafka, prefix, tmp_path, process)
         await audit.sealed(writer.counter)
         report = audit.verify()
@@ -206,8 +224,7 @@ async def test_a_sealer_refuses_a_log_that_contradicts_what_was_signed(kafka: st
         audit = audit_of(kafka, prefix, tmp_path, process)
         signed = await audit.sealed(102)
         await process.stop()
-        state = tmp_path / "s" / "state" / "stream-maas.org" / f"{prefix}.audit" / "0" / "state.json"
-        state.unlink()
+        (log_files(tmp_path / "s" / "state", prefix) / "state.json").unlink()
         forged = signed["note"].splitlines()
         key = tmp_path / "s" / "state" / "sealer.key"
         await publish_wrong_root(kafka, prefix, forged[0], key)
@@ -217,6 +234,54 @@ async def test_a_sealer_refuses_a_log_that_contradicts_what_was_signed(kafka: st
         assert audit.verify("--wait", "0")["exit_code"] == 1
     finally:
         process.close()
+
+
+async def test_a_topic_that_was_made_anew_is_neither_sealed_nor_cosigned(
+    kafka: str, prefix: str, tmp_path: Path, read_all: ReadAll
+) -> None:
+    """A broker was replaced by an empty one: same names, offsets from 0. Nobody signs a smaller tree, everybody says
+    why, also who has lost a part of his memory."""
+    await create_topics(kafka, prefix, 1)
+    names = [topics.audit(prefix), topics.audit_checkpoints(prefix), topics.audit_cosignatures(prefix)]
+    port = free_port()
+    first = sealer(kafka, prefix, "sealer", tmp_path / "s", **QUICK, WORKER_WEB_PORT=str(port))
+    try:
+        await first.start().ready()
+        watching = witness(kafka, prefix, tmp_path / "w", first.facts["vkey"], LEDGER_WITNESS_INTERVAL_MS="100")
+        try:
+            await watching.start().ready()
+            old = Writer(topic=names[0])
+            await write(kafka, names[0], old.run(300))
+            audit = Audit(kafka, prefix, tmp_path, [first.facts["vkey"], watching.facts["vkey"]])
+            async with asyncio.timeout(60):
+                while not (await audit.sealed(old.counter))["cosigned"]:  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.1)
+            assert audit.verify()["exit_code"] == 0
+            assert [await each.stop() for each in (first, watching)] == [0, 0]
+            (log_files(tmp_path / "w" / "memory", prefix) / "memory.json").write_bytes(b"{}")
+            await delete(kafka, *names)
+            await create_topics(kafka, prefix, 1)
+            new = Writer(topic=names[0], session="b" * 32)
+            await write(kafka, names[0], new.run(50))
+            first.start()
+            watching.start()
+            await first.logged(f"the topic ends at offset {new.counter}, but {old.counter} events up to ")
+            await watching.logged(f"this witness cosigned a tree of {old.counter} events, and no checkpoint of")
+            await watching.logged("the memory of this log is taken from what was cosigned last")
+            first.facts = {"web_port": port}
+            status, page = await first.page("/readyz")
+            assert (status, "it was made anew, or its end was cut off" in page) == (503, True)
+            assert await first.stop() == 0
+            assert await read_all(kafka, *names[1:]) == []
+            anchor, memory = tmp_path / "s" / "state" / "anchor.jsonl", tmp_path / "w" / "memory"
+            report = audit.verify("--wait", "0", "--anchor", str(anchor), "--witness", str(memory))
+            assert {found["check"] for found in report["findings"]} >= {"anchor", "witness"}
+            report = audit.verify("--wait", "0")
+            assert report["exit_code"] == 1, "what this machine has verified before is remembered"
+        finally:
+            watching.close()
+    finally:
+        first.close()
 
 
 async def publish_wrong_root(kafka: str, prefix: str, origin: str, key: Path) -> None:

@@ -109,15 +109,26 @@ async def write_in_transactions(
         await producer.stop()
 
 
-async def remake(bootstrap: str, topic: str) -> None:
-    """Delete a topic and make it anew, empty: what an administrator of the broker can do."""
+async def delete(bootstrap: str, *names: str) -> None:
+    """Delete topics; returns when they are gone."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        await admin.delete_topics([topic])
+        await admin.delete_topics(list(names))
         async with asyncio.timeout(30):
-            while topic in await admin.list_topics():  # noqa: ASYNC110 - the broker deletes in its own time
+            while set(names) & set(await admin.list_topics()):  # noqa: ASYNC110 - the broker deletes in its own time
                 await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+
+
+async def remake(bootstrap: str, topic: str) -> None:
+    """Delete a topic and make it anew, empty: what an administrator of the broker can do."""
+    await delete(bootstrap, topic)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        async with asyncio.timeout(30):
             while True:
                 answer = await admin.create_topics([NewTopic(topic, 1, 1)])
                 if not any(code for _, code, *_ in answer.topic_errors):

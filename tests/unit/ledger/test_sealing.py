@@ -14,9 +14,10 @@ from stream_maas.errors import LedgerError
 from stream_maas.ledger import proofs
 from stream_maas.ledger.compact import CompactRange
 from stream_maas.ledger.hashing import leaf_hashes
+from stream_maas.ledger.hint import Hint
 from stream_maas.ledger.keys import NOTE, SigningKey
 from stream_maas.ledger.notes import Checkpoint, parse_checkpoint, parse_note
-from stream_maas.ledger.sealing import Hint, LogSealer, Sealed
+from stream_maas.ledger.sealing import LogSealer, Sealed
 from stream_maas.ledger.store import LogStore
 from stream_maas.ledger.tiles import layout, node_source, tile_path
 from stream_maas.ledger.witnessing import Memory, judge
@@ -207,6 +208,45 @@ def test_a_state_of_another_log_or_a_damaged_one_is_refused(tmp_path: Path) -> N
         state.write_text(bad)
         with pytest.raises(LedgerError):
             sealer(tmp_path)
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 300, 512, 2000])
+def test_a_topic_that_does_not_hold_what_was_sealed_is_known_by_its_newest_block(tmp_path: Path, size: int) -> None:
+    log = sealer(tmp_path)
+    log.take(RECORDS[:size])
+    seal(log)
+    log = sealer(tmp_path)
+    first = (size - 1) // 256 * 256
+    assert log.newest_block() == RECORDS[first].offset
+    leaves = LEAVES[first:size]
+    assert log.holds(leaves)
+    pruned = leaves[1:]
+    assert log.holds(pruned)
+    for at in range(len(leaves)):
+        other = [*leaves[:at], bytes(32), *leaves[at + 1 :]]
+        assert not log.holds(other)
+    assert not log.holds([*leaves, bytes(32)])
+    assert log.holds(leaves), "asking changes nothing"
+
+
+def test_a_log_whose_state_is_lost_must_lead_to_what_was_signed(tmp_path: Path) -> None:
+    """Also where no checkpoint is published any more: the note beside the state says what was signed."""
+    log = sealer(tmp_path)
+    log.take(RECORDS[:300])
+    seal(log)
+    (LogStore(tmp_path, ORIGIN).folder / "state.json").unlink()
+    honest, forged = sealer(tmp_path), sealer(tmp_path)
+    honest.take(RECORDS[:200])
+    assert honest.missing(None) == 300
+    assert honest.seal(KEY, None) is None, "smaller than what was signed"
+    honest.take(RECORDS[200:400])
+    assert honest.missing(None) == 0
+    assert seal(honest).checkpoint.root == root(400)
+    forged.take([Stored(record.offset, b"{}") for record in RECORDS[:400]])
+    with pytest.raises(LedgerError, match="another root at size 300"):
+        forged.keep(None)
+    with pytest.raises(LedgerError, match="another root at size 300"):
+        forged.seal(KEY, None)
 
 
 def test_a_checkpoint_in_the_log_s_folder_is_the_published_one(tmp_path: Path) -> None:
