@@ -13,9 +13,13 @@ from typing import NoReturn
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of `stream-maas` and `python -m stream_maas`: run one command and exit with its code."""
-    from stream_maas.cli.app import run
+    try:
+        from stream_maas.cli.app import run
 
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+        code = run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # while the commands were loaded; `run` answers for the rest
+        code = 130
+    sys.exit(code)
 
 
 __all__ = ["main"]

@@ -278,3 +278,17 @@ def test_models(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 def test_commands_are_where_the_table_says() -> None:
     table = {tuple(line.split()) for commands in app_module._COMMANDS.values() for line in commands}
     assert set(COMMANDS) == table
+
+
+def test_an_interrupt_while_commands_are_loaded_leaves_no_traceback() -> None:
+    program = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from stream_maas.cli import main\n"
+        "main(['doctor'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
