@@ -35,6 +35,7 @@ SHORT_NAMES = {
     ("worker", "instance"): "STREAM_MAAS_INSTANCE",
     ("inference", "models"): "STREAM_MAAS_MODELS",
 }
+_LAST_PORT = 65_535
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 _SUFFIX_UNITS = {
     "_ms": "milliseconds", "_us": "microseconds", "_bytes": "bytes", "_count": "count", "_ratio": "ratio",
@@ -309,7 +310,7 @@ def _put(values: dict[str, dict[str, Any]], sources: dict[str, str], name: str, 
     config = SECTIONS.get(section)
     known = {spec.name for spec in fields(config)} if config is not None and is_dataclass(config) else set()
     if config is None or field_name not in known:
-        raise SettingsError(f"{name} ({source}): no such setting; `stream-maas doctor --settings` lists them")
+        raise SettingsError(f"{name} ({source}): no such setting")
     values[section][field_name] = _parse(raw, typing.get_type_hints(config)[field_name], f"{name} ({source})")
     sources[name] = source
 
@@ -362,6 +363,9 @@ def _check(settings: Settings) -> None:
             value = getattr(config, spec.name)
             if isinstance(value, int) and not isinstance(value, bool) and value < 0 and spec.name != "web_port":
                 raise SettingsError(f"{section}.{spec.name}: must not be negative")
+    for name, port in (("worker.web_port", worker.web_port), ("dashboard.port", settings.dashboard.port)):
+        if port > _LAST_PORT:
+            raise SettingsError(f"{name}: must be at most {_LAST_PORT}")
     if worker.session_timeout_ms <= worker.heartbeat_interval_ms:
         raise SettingsError("worker.session_timeout_ms: must be larger than worker.heartbeat_interval_ms")
     if worker.commit_interval_ms * 2 > worker.transaction_timeout_ms:

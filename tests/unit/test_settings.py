@@ -89,7 +89,8 @@ def test_every_setting_can_be_set_by_its_described_variable(section: str, spec: 
         text, value = ("no", False) if spec.default else ("yes", True)
     elif kind is int:
         # Far from the default, and legal beside the defaults of the settings that it is compared with.
-        value = {"commit_interval_ms": 25, "heartbeat_interval_ms": 7, "max_key_bytes": 900}.get(spec.name, 500_000)
+        legal = {"commit_interval_ms": 25, "heartbeat_interval_ms": 7, "max_key_bytes": 900, "web_port": 9, "port": 9}
+        value = legal.get(spec.name, 500_000)
         text = str(value)
     elif kind is float:
         text, value = "0.5", 0.5
@@ -132,6 +133,8 @@ WRONG = {
     "no partitions": ("STREAM_MAAS_TOPICS_PARTITIONS", "0", "must be at least 1"),
     "a weak key": ("STREAM_MAAS_WORKER_DIGEST_KEY", SECRET, "must have at least 32 characters"),
     "session below heartbeat": ("STREAM_MAAS_WORKER_SESSION_TIMEOUT_MS", "3000", "larger than worker.heartbeat"),
+    "no port": ("STREAM_MAAS_WORKER_WEB_PORT", "65536", "worker.web_port: must be at most 65535"),
+    "no port of the page": ("STREAM_MAAS_DASHBOARD_PORT", "99999", "dashboard.port: must be at most 65535"),
     "no room in a batch": ("STREAM_MAAS_ADMISSION_MAX_ANSWER_BYTES", "1048576", "admission.max_answer_bytes"),
     "no room for a key": ("STREAM_MAAS_ADMISSION_MAX_KEY_BYTES", "100000", "admission.max_key_bytes"),
     "transaction below commits": ("STREAM_MAAS_WORKER_TRANSACTION_TIMEOUT_MS", "99", "twice worker.commit_interval"),
