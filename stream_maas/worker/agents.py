@@ -13,11 +13,15 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from stream_maas import pipeline
+from stream_maas.records import Answered
 from stream_maas.worker.calls import ModelCalls
 from stream_maas.worker.publisher import Publisher
 from stream_maas.worker.swap import Serving
 from stream_maas.worker.tracing import Tracing
 from stream_maas.worker.transport import Chunk
+
+_GATHERING_TURNS = 32
+"""More than Faust needs for the partitions of a poll; whatever is not there by then is served next."""
 
 
 class LaneAgent:
@@ -38,6 +42,7 @@ class LaneAgent:
         calls: ModelCalls,
         max_records: int,
         on_taken: Callable[[Sequence[Chunk]], None],
+        untaken_count: Callable[[str], int],
         on_bug: Callable[[Exception], None],
         tracing: Tracing | None = None,
     ) -> None:
@@ -47,6 +52,7 @@ class LaneAgent:
         self._calls = calls
         self._max_records = max_records
         self._on_taken = on_taken
+        self._untaken_count = untaken_count
         self._on_bug = on_bug
         self._tracing = tracing
         self._waiting: deque[Chunk] = deque()
@@ -66,9 +72,15 @@ class LaneAgent:
     async def _serve_waiting(self) -> None:
         with self._breaking():
             while self._waiting:
-                # One turn of the loop: Faust hands over what the same poll brought.
-                await asyncio.sleep(0)
+                await self._gather()
                 await self._serve(self._take())
+
+    async def _gather(self) -> None:
+        """Faust hands over what one poll brought chunk by chunk, each in some turns of the loop."""
+        for _ in range(_GATHERING_TURNS):
+            await asyncio.sleep(0)
+            if len(self._waiting) >= self._untaken_count(self._waiting[0].tp.topic):
+                return
 
     def _take(self) -> list[Chunk]:
         """The oldest waiting chunks, together at most `max_records` records; one at least."""
@@ -100,17 +112,27 @@ class LaneAgent:
             if batch.model.tiny:
                 pipeline.infer(batch, clock)
                 await asyncio.sleep(0)
+        ready: list[tuple[Chunk, Answered]] = []
         answering = {item: task for batch, task in running.items() for item in batch.items}
         for chunk, part in zip(chunks, plan.split([len(chunk.records) for chunk in chunks]), strict=True):
             needed = {answering[item] for item in part.items if item in answering} if running else None
             previous = self._tails.get(chunk.tp)
             if not needed and previous is None:
-                self._publish(chunk, part, service)
+                ready.append((chunk, self._answer(chunk, part, service)))
                 await asyncio.sleep(0)
             else:
+                self._publish(ready)  # what is behind it in its partition may be ready before it
                 task = asyncio.create_task(self._publish_later(chunk, part, service, needed, previous))
                 self._tails[chunk.tp] = task
                 task.add_done_callback(partial(self._forget, chunk.tp))
+        # Together, so that one transaction takes them all: the first of them would leave the others behind.
+        self._publish(ready)
+
+    def _publish(self, ready: list[tuple[Chunk, Answered]]) -> None:
+        """Hands over what is ready, and forgets it."""
+        for chunk, answered in ready if not self._broken else ():
+            self._publisher.publish(chunk, answered)
+        ready.clear()
 
     async def _publish_later(
         self,
@@ -126,7 +148,7 @@ class LaneAgent:
                 await asyncio.gather(*needed)
             if previous is not None:
                 await asyncio.wait([previous])
-            self._publish(chunk, part, service)
+            self._publish([(chunk, self._answer(chunk, part, service))])
 
     @contextlib.contextmanager
     def _breaking(self) -> Iterator[None]:
@@ -138,13 +160,11 @@ class LaneAgent:
             self._broken = True
             raise
 
-    def _publish(self, chunk: Chunk, part: pipeline.Plan, service: pipeline.Service) -> None:
-        if self._broken:
-            return
+    def _answer(self, chunk: Chunk, part: pipeline.Plan, service: pipeline.Service) -> Answered:
         answered = pipeline.finish(part, clock=time.perf_counter_ns, service=service, attempt=chunk.attempt)
-        self._publisher.publish(chunk, answered)
         if self._tracing is not None:
             self._tracing.answered(chunk.tp.topic, chunk.tp.partition, part, time.perf_counter_ns())
+        return answered
 
     def _forget(self, tp: TopicPartition, task: asyncio.Task[None]) -> None:
         if self._tails.get(tp) is task:

@@ -45,7 +45,7 @@ from stream_maas.worker.sessions import (
 from stream_maas.worker.shell import EXIT_PROBLEM, Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.swap import Serving, meter, tell_changes
 from stream_maas.worker.tracing import open_tracing
-from stream_maas.worker.transport import Chunk, ChunkApp
+from stream_maas.worker.transport import POLL_GAP_S, STEP_GAP_S, Chunk, ChunkApp
 from stream_maas.worker.web import ProbeServer
 
 log = structlog.get_logger()
@@ -206,6 +206,7 @@ class Worker:
                 calls=calls,
                 max_records=self._settings.worker.chunk_max_records,
                 on_taken=lambda chunks: self._shell.consumer().taken(chunks),
+                untaken_count=lambda topic: self._shell.consumer().untaken_count(topic),
                 on_bug=self._on_bug,
                 tracing=self._tracing,
             )
@@ -336,7 +337,12 @@ def create_app(
     """The worker's Faust app, without agents."""
     served = [topics.requests(settings.topics.prefix, lane) for lane in ("", *settings.topics.lanes)]
     return chunk_app(
-        settings, group_id=settings.worker.app_id, served=served, stable_offsets=stable_offsets, on_fenced=on_fenced
+        settings,
+        group_id=settings.worker.app_id,
+        served=served,
+        stable_offsets=stable_offsets,
+        poll_gap_s=STEP_GAP_S if stable_offsets else POLL_GAP_S,
+        on_fenced=on_fenced,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -31,23 +31,27 @@ class PlainPublisher(Publisher):
         self._instance = instance
         self._idempotence = idempotence
         self._sent: deque[Interval] = deque()
-        """Not acknowledged yet, oldest first."""
+        """Audit events are on their way, oldest first."""
+        self._followed: deque[Interval] = deque()
+        """All the rest is on its way as well, oldest first."""
         self._acknowledged: Interval | None = None
         """All that is acknowledged and not committed yet, as one."""
         self._has_sent = asyncio.Event()
-        self._none_sent = asyncio.Event()
-        self._none_sent.set()
+        self._has_followed = asyncio.Event()
+        self._none_left = asyncio.Event()
+        self._none_left.set()
         self._has_acknowledged = asyncio.Event()
         self._commit_lock = asyncio.Lock()
 
     async def start(self) -> None:
         await super().start()
+        self._spawn(self._follow_loop(), "results")
         self._spawn(self._acknowledge_loop(), "acknowledger")
         self._spawn(self._offsets_loop(), "offsets")
 
     async def finish(self) -> None:
         await super().finish()
-        await self._none_sent.wait()
+        await self._none_left.wait()
         await self._commit_acknowledged()
 
     def _is_aborted(self) -> bool:
@@ -74,49 +78,61 @@ class PlainPublisher(Publisher):
         """Nothing to open."""
 
     async def _commit(self, interval: Interval) -> None:
-        """Its audit events are on their way; `_acknowledge_loop` waits for them and sends the rest."""
+        """Its audit events are on their way; `_follow_loop` waits for them and sends the rest."""
         if self.outage.spool is not None:
             self.outage.spool.confirm(interval.frame)
         if not (interval.audits or interval.later):
             return
         self._sent.append(interval)
-        self._none_sent.clear()
-        self._has_sent.set()
+        self._tell()
 
     def _committed(self, interval: Interval, started_s: float) -> None:
         """Not yet: `_commit_acknowledged` says so."""
 
-    async def _acknowledge_loop(self) -> None:
+    async def _follow_loop(self) -> None:
+        """Results go out as soon as their audit events are acknowledged, while other events are on their way."""
         while True:
             await self._has_sent.wait()
-            intervals = list(self._sent)
-            try:
-                await self.outage.acknowledged([], [audit for interval in intervals for audit in interval.audits])
-                async with self._lock:
-                    if not self._are_sent(intervals):
-                        continue
-                    for interval in intervals:
-                        await send_batches(self._producer, interval.later, interval.deliveries)
-                await asyncio.gather(*[delivery for interval in intervals for delivery in interval.deliveries])
-            except (Exception, asyncio.CancelledError) as error:
-                if not self._are_sent(intervals):
-                    if isinstance(error, asyncio.CancelledError) and is_cancelled():
-                        raise
-                    continue  # a recovery dropped them meanwhile
-                if not isinstance(error, Exception):
-                    raise
-                await self._recover_alone(error)
+            interval = self._sent[0]
+            if not await self._succeeds(self.outage.acknowledged([], interval.audits), self._sent, interval):
                 continue
-            for interval in intervals:
-                self._sent.popleft()
-                self._merge(interval)
-            if any(interval.audits for interval in intervals):
-                self.outage.end()
-            self._none_left()
+            async with self._lock:
+                if not _is_first(self._sent, interval):
+                    continue
+                try:
+                    # What a request has acknowledged together goes out together.
+                    while self._sent and all(map(_is_acknowledged, self._sent[0].audits)):
+                        await send_batches(self._producer, self._sent[0].later, self._sent[0].deliveries)
+                        self._followed.append(self._sent.popleft())
+                except Exception as error:  # noqa: BLE001 - rule 5
+                    await self._recover(error)
+            self._tell()
 
-    def _are_sent(self, intervals: Sequence[Interval]) -> bool:
-        """Whether no recovery has dropped them."""
-        return bool(self._sent) and self._sent[0] is intervals[0]
+    async def _acknowledge_loop(self) -> None:
+        while True:
+            await self._has_followed.wait()
+            interval = self._followed[0]
+            if not await self._succeeds(asyncio.gather(*interval.deliveries), self._followed, interval):
+                continue
+            self._followed.popleft()
+            self._merge(interval)
+            if interval.audits:
+                self.outage.end()
+            self._tell()
+
+    async def _succeeds(self, waiting: Awaitable[Any], queue: deque[Interval], interval: Interval) -> bool:
+        """Wait for the first interval of a queue. False when that failed, which is recovered from, or when a recovery
+        dropped it meanwhile."""
+        try:
+            await waiting
+        except (Exception, asyncio.CancelledError) as error:
+            if not isinstance(error, Exception) and (_is_first(queue, interval) or is_cancelled()):
+                raise
+            async with self._lock:
+                if _is_first(queue, interval):
+                    await self._recover(error)  # type: ignore[arg-type]
+            return False
+        return _is_first(queue, interval)
 
     def _merge(self, interval: Interval) -> None:
         if not interval.offsets:
@@ -154,15 +170,29 @@ class PlainPublisher(Publisher):
 
     def _drop(self) -> None:
         super()._drop()
-        for interval in self._sent:
+        for interval in (*self._sent, *self._followed):
             for delivery in (*interval.audits, *interval.deliveries):
                 delivery.cancel()  # a closed producer may never settle them
         self._sent.clear()
+        self._followed.clear()
         self._acknowledged = None
         self._has_acknowledged.clear()
-        self._none_left()
+        self._tell()
 
-    def _none_left(self) -> None:
-        if not self._sent:
-            self._has_sent.clear()
-            self._none_sent.set()
+    def _tell(self) -> None:
+        """Whoever waits for a queue to have something, or nothing, is told."""
+        for event, state in (
+            (self._has_sent, bool(self._sent)),
+            (self._has_followed, bool(self._followed)),
+            (self._none_left, not (self._sent or self._followed)),
+        ):
+            event.set() if state else event.clear()
+
+
+def _is_first(queue: Sequence[Interval], interval: Interval) -> bool:
+    """Whether no recovery has dropped it."""
+    return bool(queue) and queue[0] is interval
+
+
+def _is_acknowledged(delivery: asyncio.Future[Any]) -> bool:
+    return delivery.done() and not delivery.cancelled() and delivery.exception() is None

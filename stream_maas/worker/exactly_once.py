@@ -88,3 +88,6 @@ class TransactionalPublisher(Publisher):
             self.outage.spool.confirm(interval.frame)
         elif interval.audits:
             self.outage.end()
+        # What arrived meanwhile is fetched and served while the next transaction is opened; had it been served
+        # meanwhile, each step of the commit would have waited for a turn, and the rows would wait for the same end.
+        self._consumer().poll_now()

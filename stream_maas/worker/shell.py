@@ -22,7 +22,7 @@ from aiokafka import TopicPartition
 from stream_maas import kafka, topics
 from stream_maas.settings import Settings
 from stream_maas.worker.health import Health
-from stream_maas.worker.transport import UNBOUNDED_BUFFER, ChunkApp, ChunkConsumer, TransportOptions
+from stream_maas.worker.transport import POLL_GAP_S, UNBOUNDED_BUFFER, ChunkApp, ChunkConsumer, TransportOptions
 
 log = structlog.get_logger()
 
@@ -169,13 +169,14 @@ def chunk_app(
     served: Sequence[str],
     stable_offsets: bool,
     single_owner: bool = False,
+    poll_gap_s: float = POLL_GAP_S,
     start_offsets: StartOffsets | None = None,
     on_fenced: Callable[[Exception], None] = lambda error: None,
 ) -> ChunkApp:
     """A Faust app without agents. Every setting is passed: Faust's own environment variables cannot win.
 
     `served`: full names of the topics it will subscribe to. `single_owner`: one member of the group gets all
-    partitions, the others stand by. `start_offsets`: see `ChunkApp`.
+    partitions, the others stand by. `poll_gap_s`: see `TransportOptions`. `start_offsets`: see `ChunkApp`.
     """
     worker = settings.worker
     return ChunkApp(
@@ -188,6 +189,7 @@ def chunk_app(
             group_instance_id=group_instance_id(worker.instance, served),
             stable_offsets=stable_offsets,
             single_owner=single_owner,
+            poll_gap_s=poll_gap_s,
             chunk_max_records=worker.chunk_max_records,
             chunk_max_bytes=worker.chunk_max_bytes,
             in_flight_chunks=worker.in_flight_chunks,

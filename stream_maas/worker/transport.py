@@ -55,6 +55,12 @@ POLL_GAP_S = 0.01
 """From a poll that brought at least so many records to the next one: where records keep coming, fewer and fuller passes
 leave the processor to commits. Where they are few, nothing waits."""
 
+STEP_GAP_S = 0.03
+"""The same, where polls keep step with transactions (`poll_now`) and this is for those that take long."""
+
+BACKLOG_ROWS = 1024
+"""A poll that brings as many finds a backlog: what comes next is fetched while this is served."""
+
 TAKEN_S = 0.02
 """Longest wait for an agent to take what was fetched before."""
 
@@ -84,6 +90,8 @@ class TransportOptions:
     heartbeat_interval_ms: int
     rebalance_timeout_ms: int
     client_rack: str = ""
+    poll_gap_s: float = POLL_GAP_S
+    """Longest wait between two polls where records keep coming."""
     single_owner: bool = False
     """One member of the group gets every partition; the others stand by."""
 
@@ -185,8 +193,13 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _fetch(self, partitions: set[Any], timeout_s: float) -> tuple[dict[Any, list[Any]], int, int]:
         consumer = self._ensure_consumer()
+        consumer.resume(*consumer.paused())
         records = await self._fetch_records(consumer, partitions, timeout=timeout_s, max_records=None)
-        # Read after the fetch, without an await in between: `_rewind` runs on this thread's loop too.
+        # From here on nothing awaits: `_rewind` runs on this thread's loop too, and aiokafka's fetcher, which would
+        # fetch again at once. It would bring the first records that follow, and as long as nobody takes those it asks
+        # for no others: the next poll would find what was there just after this one.
+        if POLL_ROWS <= sum(map(len, records.values())) < BACKLOG_ROWS:
+            consumer.pause(*consumer.assignment())
         return records, self.era, consumer._coordinator.generation
 
     async def rewind(self, era: int, starts: Mapping[TopicPartition, int]) -> None:
@@ -263,6 +276,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """First offset handed out in this era, and the one after the last."""
         self._attempts = Attempts()
         self._room = asyncio.Event()
+        self._poll_now = asyncio.Event()
         self._next_poll_s = 0.0
         """Monotonic."""
         self._undelivered = False
@@ -290,6 +304,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def group_failure(self) -> BaseException | None:
         return self._thread.group_failure()
+
+    def untaken_count(self, topic: str) -> int:
+        """Chunks of this era that were handed out to a topic's agent and that it has not begun to serve."""
+        return sum(not chunk.taken for tp, chunks in self._unfinished.items() if tp.topic == topic for chunk in chunks)
 
     def taken(self, chunks: Iterable[Chunk]) -> None:
         """An agent begins to serve the chunks; more may be fetched."""
@@ -403,26 +421,31 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             await asyncio.sleep(wait_s)
         self._unplaced = True
 
+    def poll_now(self) -> None:
+        """Fetch again, however short ago the last poll was: what is fetched now joins the next transaction."""
+        self._poll_now.set()
+
     async def _poll(self) -> None:
         if (left_s := self._next_poll_s - time.monotonic()) > 0:
-            await asyncio.sleep(left_s)
+            await self._wait_for(self._poll_now, left_s)
         if any(not chunk.taken for chunks in self._unfinished.values() for chunk in chunks):
             # Whoever is served next takes all that is there by then, and each poll costs as much as a dozen records:
             # fetch again when it has been taken. Bounded, because one lane's agent must not stop another's records.
             self._room.clear()
-            await self._wait_for_room(TAKEN_S)
+            await self._wait_for(self._room, TAKEN_S)
         active = self._get_active_partitions()
         open_partitions = {tp for tp in active if self._has_room(tp)}
         if not open_partitions:
             self._room.clear()
-            await self._wait_for_room(POLL_S)
+            await self._wait_for(self._room, POLL_S)
             return
         # While some partitions are full the poll is short, so that they are asked again as soon as they have room.
         timeout_s = POLL_S if len(open_partitions) == len(active) else POLL_S / 10
         self._undelivered = True
         records, era, generation = await self._thread.fetch(open_partitions, timeout_s)
         if sum(map(len, records.values())) >= POLL_ROWS:
-            self._next_poll_s = time.monotonic() + POLL_GAP_S
+            self._next_poll_s = time.monotonic() + self.app.transport_options.poll_gap_s
+            self._poll_now.clear()
         self._undelivered = not await self._deliver(records, era, generation)
 
     def _has_room(self, tp: TopicPartition) -> bool:
@@ -430,10 +453,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         options: TransportOptions = self.app.transport_options
         return sum(chunk.fill_ratio for chunk in unfinished) < options.in_flight_chunks
 
-    async def _wait_for_room(self, at_most_s: float) -> None:
+    async def _wait_for(self, event: asyncio.Event, at_most_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(at_most_s):
-                await self._room.wait()
+                await event.wait()
 
     async def _deliver(self, records: Mapping[Any, list[Any]], era: int, generation: int) -> bool:
         """Hand out chunks; False when some records were not, because their era or the flow ended meanwhile.

@@ -134,6 +134,14 @@ async def test_faust_environment_cannot_win(monkeypatch: pytest.MonkeyPatch) -> 
     assert app.conf.producer_acks == -1
 
 
+def test_paused_partitions_are_fetched_again_as_soon_as_they_are_resumed() -> None:
+    """Between two polls the transport pauses what it reads; nothing may be fetched then, and nothing forgotten."""
+    actions = inspect.getsource(fetcher.Fetcher._get_actions_per_node)
+    assert "elif tp_state.paused:" in actions
+    assert "resume_futures.append(tp_state.resume_fut)" in actions
+    assert "resume_futures)" in inspect.getsource(fetcher.Fetcher._fetch_requests_routine)
+
+
 def test_consumer_thread_has_the_methods_that_are_called_on_it() -> None:
     for name in ("call_thread", "assignment", "_fetch_records"):
         assert hasattr(ChunkConsumerThread, name)
