@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import RecordMetadata
 
 from benchmarks import machine, servers
 from benchmarks.cluster import STALL_S, Run
@@ -44,15 +45,12 @@ async def measure(
     contender: servers.Contender, run: Run, requests: Sequence[Request], *, rate_per_s: float, duration_s: float
 ) -> Latency:
     """Send at `rate_per_s` for the warm-up plus `duration_s`, cycling through `requests`. Topics must exist."""
-    count = int(rate_per_s * (WARM_UP_S + duration_s))
-    skipped = int(rate_per_s * WARM_UP_S)
-    rng = random.Random(SEED)
-    due_s = np.cumsum([rng.expovariate(rate_per_s) for _ in range(count)])
-    async with servers.started(contender, run) as server, _clients(run) as (producer, consumer):
+    due_s, skipped = due(rate_per_s, duration_s)
+    async with servers.started(contender, run) as server, clients(run) as (producer, consumer):
         others, cpu_before_s = machine.OtherLoad(), server.cpu_s()
         begin_s = time.perf_counter() + 0.05
-        answered = asyncio.create_task(_collect(consumer, count))
-        await _send(producer, run, requests, begin_s + due_s)
+        answered = asyncio.create_task(_collect(consumer, len(due_s)))
+        await send(producer, run, requests, begin_s + due_s)
         answered_s = await answered
         span_s = time.perf_counter() - begin_s
         cpu_share, others_cores = (server.cpu_s() - cpu_before_s) / span_s, others.cores()
@@ -61,8 +59,15 @@ async def measure(
     return Latency(contender.name, rate_per_s, len(latencies_ms), p50, p95, p99, cpu_share, others_cores)
 
 
+def due(rate_per_s: float, duration_s: float) -> tuple[np.ndarray, int]:
+    """When requests fall due, seconds [n] from the beginning, and how many of them are the warm-up."""
+    rng = random.Random(SEED)
+    count = int(rate_per_s * (WARM_UP_S + duration_s))
+    return np.cumsum([rng.expovariate(rate_per_s) for _ in range(count)]), int(rate_per_s * WARM_UP_S)
+
+
 @contextlib.asynccontextmanager
-async def _clients(run: Run) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:
+async def clients(run: Run) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:
     """A producer that sends at once and a consumer at the end of the results; collections of garbage wait."""
     producer = AIOKafkaProducer(bootstrap_servers=run.bootstrap, acks="all", linger_ms=0)
     consumer = AIOKafkaConsumer(
@@ -81,7 +86,9 @@ async def _clients(run: Run) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaCo
         await producer.stop()
 
 
-async def _send(producer: AIOKafkaProducer, run: Run, requests: Sequence[Request], due_s: np.ndarray) -> None:
+async def send(
+    producer: AIOKafkaProducer, run: Run, requests: Sequence[Request], due_s: np.ndarray
+) -> list[RecordMetadata]:
     """Send request i when due; its key says i, written like a UUID, so that redaction has no reason to change it."""
     deliveries = []
     moments = due_s.tolist()
@@ -94,7 +101,7 @@ async def _send(producer: AIOKafkaProducer, run: Run, requests: Sequence[Request
             deliveries.append(await producer.send(run.requests, value, key=key, partition=partition))
             sent += 1
         await asyncio.sleep(_TICK_S)
-    await asyncio.gather(*deliveries)
+    return await asyncio.gather(*deliveries)
 
 
 async def _collect(consumer: AIOKafkaConsumer, count: int) -> np.ndarray:
