@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from stream_maas.privacy.fold import fold
+from stream_maas.privacy.phones import split_extension
 
 _TRUNK_CODES: Final = frozenset(("39",))
 """Italy keeps the leading zero in international form; everybody else drops it."""
@@ -22,8 +23,14 @@ def canonical(entity_type: str, value: str, calling_code: str = "") -> str:
     # Printable ASCII folds to itself.
     text = value if value.isascii() and value.isprintable() else fold(value).text
     if entity_type == "PHONE":
-        return _e164(text, calling_code)
+        return _phone(text, calling_code)
     return _FORMS.get(entity_type, _code)(text)
+
+
+def _phone(text: str, calling_code: str) -> str:
+    """E.164, and the extension as RFC 3966 writes it."""
+    number, extension = split_extension(text)
+    return f"{_e164(number, calling_code)};ext={extension}" if extension else _e164(number, calling_code)
 
 
 def _e164(text: str, calling_code: str) -> str:

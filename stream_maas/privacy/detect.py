@@ -24,6 +24,7 @@ from stream_maas.privacy.fold import Folded, fold
 from stream_maas.privacy.gate import Engine, Part, compile_gate
 from stream_maas.privacy.looks import Left, is_open_ended, is_plain, left
 from stream_maas.privacy.numbers import KNOWN_RECOGNIZER, NumberFinder
+from stream_maas.privacy.phones import with_extension
 from stream_maas.privacy.rows import Anchored, Code, Located, MadeOf, Number, Recognizer
 from stream_maas.privacy.runs import FEWEST_DIGITS, RUN_PATTERN
 from stream_maas.privacy.spans import Known, Span, resolve
@@ -32,6 +33,7 @@ from stream_maas.privacy.transform import PLACEHOLDER, cut, placeholder
 _MOST_ROUNDS: Final = 32
 """Ordinary texts need two. Text made to need more is refused, since every round reads all of it."""
 _DIGITS: Final = re.compile("[0-9]+")
+_PHONE: Final = "PHONE"
 
 
 def learn(known: Known, digits: str, entity_type: str) -> None:
@@ -156,7 +158,19 @@ class Detector:
         for span in spans:
             if span.recognizer in self._number_rows:
                 learn(known, text[span.start : span.end], span.entity_type)
+        if any(span.entity_type == _PHONE for span in spans):
+            return _with_extensions(text, spans)
         return spans
+
+
+def _with_extensions(text: str, spans: list[Span]) -> list[Span]:
+    """`spans`, disjoint and in order, with the extension behind each telephone number as a part of it."""
+    starts = [span.start for span in spans[1:]] + [len(text)]
+    extended = []
+    for span, next_start in zip(spans, starts, strict=True):
+        end = with_extension(text, span.end) if span.entity_type == _PHONE else span.end
+        extended.append(span if end == span.end or end > next_start else span._replace(end=end))
+    return extended
 
 
 def _beside_placeholders(text: str, candidates: list[Span]) -> list[Span]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from stream_maas.privacy.field_names import ALIASES as ALIASES
@@ -40,6 +41,31 @@ _STEMS: Final = re.compile(
 """Cheap refusal: a name that holds the start of no alias is no hint."""
 
 
+_VALUE_DECIDES: Final[dict[str, tuple[tuple[re.Pattern[str], str], ...]]] = {
+    "token": ((re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_\-.~+/=]{16,}"), "SECRET"),),
+    "pan": (
+        (re.compile("[0-9](?:[ -]?[0-9]){11,18}"), "CARD"),
+        (re.compile("[A-Za-z]{5}[0-9]{4}[A-Za-z]"), "IN_PAN"),
+    ),
+    "pin": ((re.compile("[0-9]{4,8}"), "SECRET"),),
+}
+"""Names that mean other things as often (a model's token, a frying pan, a pin of a board) -> what a value must look
+like in full, and what it is then."""
+_NAMES_OF_PEOPLE: Final = frozenset(("name", "nom", "nombre", "nome", "naam"))
+"""Names of products and companies too: they need company."""
+_PEOPLE: Final = frozenset((
+    "customer", "client", "user", "person", "patient", "employee", "contact", "recipient", "sender", "author",
+    "passenger", "guest", "member", "subscriber", "applicant", "student", "driver", "owner", "holder", "beneficiary",
+    "buyer", "payer", "payee", "guardian", "parent", "spouse", "child", "doctor", "candidate", "tenant", "borrower",
+    "kunde", "kundin", "patientin", "mitarbeiter", "absender", "empfaenger", "cliente", "paciente", "usuario",
+    "utilisateur", "employe", "titular", "beneficiario", "pessoa", "persona", "personne",
+))  # fmt: skip
+"""What a field is called that holds a person, in singular."""
+_OF_PEOPLE: Final = frozenset((
+    "EMAIL", "PHONE", "DATE_OF_BIRTH", "PASSPORT", "NATIONAL_ID", "SSN", "CPF", "CN_ID", "DRIVER_LICENCE", "PERSON",
+))  # fmt: skip
+"""Fields of these types stand beside the name of a person."""
+_GENERIC: Final = re.compile(rf"(?mi)^(?:{'|'.join((*_VALUE_DECIDES, *_NAMES_OF_PEOPLE))})$")
 _NOT_LETTERS: Final = dict.fromkeys(code for code in range(0x80) if not chr(code).isalpha() and chr(code) != "\n")
 
 
@@ -49,7 +75,24 @@ def may_hint(names: str) -> bool:
         not names.isascii()
         or _STEMS.search(names.lower().translate(_NOT_LETTERS)) is not None
         or _SHORT_WORD.search(names) is not None
+        or _GENERIC.search(names) is not None
     )
+
+
+def hint_beside(name: str, value: object, parent: str, siblings: Iterable[str]) -> str | None:
+    """The entity type of `value` in a field whose `name` alone announces nothing, because of what it looks like or
+    where it stands: in a field called `parent`, beside fields called `siblings`. None for most."""
+    name = name.lower()
+    if name in _VALUE_DECIDES:
+        written = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(written, str):
+            return next((kind for form, kind in _VALUE_DECIDES[name] if form.fullmatch(written.strip())), None)
+    elif name in _NAMES_OF_PEOPLE and isinstance(value, str):
+        words = _WORD.findall(parent)[-1:]
+        is_person = bool(words) and (words[0].lower() in _PEOPLE or words[0].lower().removesuffix("s") in _PEOPLE)
+        if is_person or not _OF_PEOPLE.isdisjoint(map(hint_for, siblings)):
+            return "PERSON"
+    return None
 
 
 def hint_for(name: str) -> str | None:

@@ -4,7 +4,8 @@ Rules of this file:
 1. A name is a run of capitalised words. It is accepted where a given name stands in it that is followed by a family
    name or by any other word that is not a common one, or behind a phrase such as "my name is", "Mr", "Frau".
 2. A given name alone is accepted only if it is common and no ordinary word as well ("Will", "Rose", "Paris").
-3. In Chinese, Japanese and Korean a name needs a phrase before or a title behind it, and a known family name.
+3. In Chinese, Japanese and Korean a name needs a phrase before or a title behind it, and a known family name; in Arabic
+   and Hindi a phrase or a title before it (caseless_names.py).
 4. Lists come from Faker's person providers (MIT; gazetteer/README.md).
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Final
 
+from stream_maas.privacy import caseless_names
 from stream_maas.privacy.name_words import (
     BEFORE_PLACES,
     CUES,
@@ -83,6 +85,7 @@ def locate(text: str) -> Iterator[tuple[int, int]]:
             yield start, start + len(run) - 2 * run.endswith("'s")
     if not text.isascii():
         yield from _eastern(text)
+        yield from caseless_names.locate(text)
 
 
 def _may_follow_cue(text: str, start: int) -> bool:

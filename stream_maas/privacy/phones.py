@@ -62,6 +62,29 @@ CUES: Final = (
 )  # fmt: skip
 
 
+_EXTENSION: Final = re.compile(
+    r"[ ,;]{0,2}(?:(?i:ext(?:ension|ensi[oó]n|ens[aã]o)?|durchwahl|dw|nebenstelle|apparat|ramal|poste|interno|int|anexo"
+    r"|toestel|tst|wew|wewn[eę]trzny|ankn|anknytning|alanu[mn]ero|dahili)|доб(?:авочный)?|转|轉|分机|分機|内線|내선"
+    r"|تحويلة|एक्सटेंशन)[ .:#=]{0,3}(?P<words>[0-9]{1,7})(?![0-9A-Za-z]|[.,:/\-][0-9])"
+    r"|(?:[ ,;]{0,2}[xX][ .]?|#)(?P<sign>[0-9]{2,7})(?![0-9A-Za-z]|[.,:/\-][0-9])"
+)
+"""How a telephone number goes on: "ext. 42", "x42" (two digits, one would be a quantity), "Durchwahl 42", ";ext=42"."""
+
+
+def with_extension(text: str, end: int) -> int:
+    """Where the telephone number that ends at `end` of a folded text ends with its extension."""
+    match = _EXTENSION.match(text, end)
+    return match.end() if match else end
+
+
+def split_extension(number: str) -> tuple[str, str]:
+    """A telephone number and the digits of its extension, "" if it has none."""
+    for match in _EXTENSION.finditer(number):
+        if match.end() == len(number):
+            return number[: match.start()], match["words"] or match["sign"]
+    return number, ""
+
+
 def national_range(digits: str) -> tuple[int, int, int]:
     """(digits of the country code, fewest, most digits after it) for a number that starts with a country code."""
     width = 1 if digits[0] in "17" else 2 if digits[:2] in _TWO_DIGIT_CODES else 3

@@ -30,6 +30,7 @@ _TOO_WIDE: Final = MOST_DIGITS + 1
 """Stands for every width that no layout has."""
 _CLAMPED: Final = bytes(min(width, _TOO_WIDE) for width in range(256))
 _EVEN: Final = re.compile(rb"\(?([\x01-\x14])([ ./_-])(?:\1\2)*[\x01-\x14]")
+_GLUED_EXTENSION: Final = re.compile("[xX][0-9]{2,6}(?![0-9A-Za-z])")
 _UUID: Final = re.compile("[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _UUID_CHARS: Final = 36
 _UUID_HYPHENS: Final = 4
@@ -169,7 +170,7 @@ def is_touched(text: str, start: int, end: int, *, is_single: bool) -> bool:
     """Whether a letter or a currency sign touches the number; behind a grouped one it may, as in "x12"."""
     if start and (text[start - 1] in LETTERS or text[start - 1] in _CURRENCIES):
         return True
-    return is_single and text[end : end + 1] in ALPHANUMERIC
+    return is_single and text[end : end + 1] in ALPHANUMERIC and not _GLUED_EXTENSION.match(text, end)
 
 
 def is_inside_uuid(text: str, start: int, end: int) -> bool:

@@ -21,7 +21,7 @@ from stream_maas.privacy.chunks import CHUNK_CHARS
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import learn
 from stream_maas.privacy.forced import FEWEST_DIGITS_OF_NUMBER, SUBJECT, is_forced, is_nothing
-from stream_maas.privacy.hints import hint_for
+from stream_maas.privacy.hints import hint_beside, hint_for
 from stream_maas.privacy.runs import FEWEST_DIGITS
 from stream_maas.privacy.transform import view
 from stream_maas.privacy.treatment import FIELD_NAME, PATH_RULE, Treatment
@@ -52,12 +52,14 @@ class LimitError(Exception):
 class Walk:
     """Passes over one record: where they are, and how far they may go."""
 
-    __slots__ = ("_nodes", "config", "leaf", "nesting", "trail", "treatment")
+    __slots__ = ("_inside", "_nodes", "config", "leaf", "nesting", "trail", "treatment")
 
     def __init__(self, treatment: Treatment, config: RedactionConfig) -> None:
         self.treatment = treatment
         self.config = config
         self._nodes = 0
+        self._inside = ""
+        """Name of the field whose value is being walked, "" outside of objects."""
         self.leaf = -1
         """Number of the value of a JSON text that is being looked at, -1 outside of JSON texts."""
         self.nesting = 0
@@ -72,6 +74,7 @@ class Walk:
     def start_again(self) -> None:
         """Begin another pass over the same record."""
         self._nodes = 0
+        self._inside = ""
         self.leaf = -1
         self.treatment.start_again()
 
@@ -135,6 +138,7 @@ class Walk:
         """Keys and values. Keys that become equal are numbered, so that no value is lost."""
         self._enter_container(depth)
         sibling = _named_by_sibling(mapping)
+        parent = self._inside
         items: list[tuple[str, Any]] = []
         changed = False
         treatment = self.treatment
@@ -144,15 +148,22 @@ class Walk:
         for index, (key, value) in enumerate(mapping.items()):
             self.trail[-1] = key if key in _OWN_NAMES else f"#{index}"
             new_key = self._key(key, depth)
-            announced = hint_for(key) or (sibling if key in _VALUE_KEYS else None) or hint
+            announced = (
+                hint_for(key)
+                or (sibling if key in _VALUE_KEYS else None)
+                or hint
+                or hint_beside(key, value, parent, mapping)
+            )
             if here.leads_on:
                 # The data of a tensor is where the tensor is: rules name it by the tensor's name.
                 treatment.state = here.step(tensor if tensor is not None and key == "data" else key)
+            self._inside = key
             new_value = self.value(value, announced, depth + 1)
             treatment.state = here
             changed = changed or new_key is not key or new_value is not value
             items.append((new_key, new_value))
         self.trail.pop()
+        self._inside = parent
         return _with_distinct_keys(items) if changed else mapping
 
     def numbers(self, data: Any, hint: str | None = None, depth: int = 0) -> Any:

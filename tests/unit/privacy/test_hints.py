@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_maas.privacy import Redactor
 from stream_maas.privacy.hints import ALIASES, hint_for, may_hint
 
 ANNOUNCED = [
@@ -52,6 +55,39 @@ def test_every_alias_announces_its_type_behind_other_words(entity_type: str) -> 
 def test_the_cheap_refusal_never_refuses_a_hint(names: list[str]) -> None:
     if any(hint_for(name) for name in names):
         assert may_hint("\n".join(names))
+
+
+@pytest.mark.parametrize(
+    ("document", "left"),
+    [
+        # a name is somebody's where its surroundings say so
+        ({"name": "zoe quark", "price": 3}, {"name": "zoe quark", "price": 3}),
+        ({"name": "zoe quark", "email": "z@q.io"}, {"name": "[PERSON]", "email": "[EMAIL]"}),
+        ({"customers": [{"name": "zo qu"}, {"name": "li mu"}]}, {"customers": [{"name": "[PERSON]"}] * 2}),
+        ({"customer": {"plan": {"name": "gold"}}}, {"customer": {"plan": {"name": "gold"}}}),
+        ({"product": {"name": "zoe lamp"}}, {"product": {"name": "zoe lamp"}}),
+        # of these the value decides
+        ({"token": "a1b2c3d4e5f6a7b8c9"}, {"token": "[SECRET]"}),
+        ({"token": "hello", "tokens": 512}, {"token": "hello", "tokens": 512}),
+        ({"token": 1234567890}, {"token": 1234567890}),
+        ({"pan": "4111111111111112"}, {"pan": "[CARD]"}),
+        ({"pan": "abcde1234f"}, {"pan": "[IN_PAN]"}),
+        ({"pan": "frying"}, {"pan": "frying"}),
+        ({"pin": "4821"}, {"pin": "[SECRET]"}),
+        ({"pin": 13, "PIN": "GPIO13"}, {"pin": 13, "PIN": "GPIO13"}),
+    ],
+)
+def test_names_that_mean_other_things_as_often(document: dict[str, object], left: dict[str, object]) -> None:
+    redactor = Redactor()
+    assert redactor.redact_document(document).value == left
+    assert redactor.redact_document(left).value == left
+    assert json.loads(redactor.redact_text(json.dumps(document)).value) == left
+
+
+@pytest.mark.parametrize("name", ["token", "PAN", "pin"])
+def test_the_cheap_refusal_knows_names_of_which_the_value_decides(name: str) -> None:
+    assert may_hint(f"text\n{name}\nlocale")
+    assert not may_hint("max_tokens")
 
 
 def test_a_very_long_name_announces_nothing() -> None:
