@@ -53,7 +53,7 @@ def read_texts(request: Request, spec: TensorSpec, max_rows: int) -> tuple[str, 
 
     Raises `InvalidInputError`, or `TooLargeError` above `max_rows`.
     """
-    text = _only_text(request, spec.name)
+    text = only_text(request, spec.name)
     if text is not None:
         return "inputs[0]", [text]
     ((place, tensor),) = match_inputs(request, (spec,))
@@ -67,7 +67,7 @@ def read_texts(request: Request, spec: TensorSpec, max_rows: int) -> tuple[str, 
     return place, list(texts)
 
 
-def _only_text(request: Request, name: str) -> str | None:
+def only_text(request: Request, name: str) -> str | None:
     """The text of the usual record, one tensor of shape [1]. None sends every other one through all checks."""
     if len(request.inputs) != 1:
         return None
