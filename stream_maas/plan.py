@@ -51,8 +51,8 @@ class Item(Struct, eq=False, gc=False):
 
 def take_up(record: KafkaRecord) -> Item:
     """A record at the beginning of its way."""
-    coordinates = wire.coordinates_id(record.topic, record.partition, record.offset)
-    return Item(record, wire.audit_id(record.topic, record.partition, record.offset), coordinates)
+    coordinates = wire.audit_id(record.topic, record.partition, record.offset)
+    return Item(record, coordinates, coordinates)
 
 
 @dataclass(slots=True, eq=False)

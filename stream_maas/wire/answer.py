@@ -139,11 +139,14 @@ def _around_clear(model: ModelRef, degraded: bool) -> tuple[bytes, bytes]:
 
 
 def _with_timings(stable: bytes, timings: Timings) -> bytes:
-    values = (timings.queue_us, timings.redact_us, timings.infer_us, timings.total_us)
-    if min(values) < 0 or max(values) > MAX_SAFE_INTEGER:
+    queue_us, redact_us, infer_us, total_us = timings.queue_us, timings.redact_us, timings.infer_us, timings.total_us
+    most = MAX_SAFE_INTEGER
+    if not (0 <= queue_us <= most and 0 <= redact_us <= most and 0 <= infer_us <= most and 0 <= total_us <= most):
         # The difference between two machines' clocks can be negative or absurd; it must not spoil the answer.
-        values = tuple(min(max(value, 0), MAX_SAFE_INTEGER) for value in values)  # type: ignore[assignment]
-    return _TIMINGS_TEXT % (stable[:-2], *values)
+        queue_us, redact_us, infer_us, total_us = (
+            min(max(value, 0), most) for value in (queue_us, redact_us, infer_us, total_us)
+        )
+    return _TIMINGS_TEXT % (stable[:-2], queue_us, redact_us, infer_us, total_us)
 
 
 def _refuse_null(outputs: bytes) -> None:

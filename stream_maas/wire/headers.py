@@ -77,9 +77,8 @@ def coordinates_id(topic: str, partition: int, offset: int) -> str:
     return f"{topic}:{partition}:{offset}"
 
 
-def audit_id(topic: str, partition: int, offset: int) -> str:
-    """Id of the audit event of the request record at these coordinates; a repeated run gives the same one."""
-    return f"{topic}:{partition}:{offset}"
+audit_id = coordinates_id
+"""Id of the audit event of the request record at these coordinates; a repeated run gives the same one."""
 
 
 def audit_type(value: bytes) -> str | None:

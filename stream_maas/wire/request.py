@@ -48,6 +48,8 @@ TEXT_INPUT = "text"
 DATA_SUBJECT = "data_subject"
 MAX_PRIORITY = 100
 
+_NO_HEADERS: dict[str, bytes | None] = {}
+
 _LEADING_ID = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"id"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.){1,1600}")')
 
 _SUBJECT = re.compile(rb'"data_subject"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.){1,1600}")')
@@ -98,7 +100,7 @@ def decode_request(record: KafkaRecord) -> Request:
     value = record.value
     if not value:
         raise UndecodableError("value: null (a tombstone)" if value is None else "value: empty")
-    headers = dict(record.headers)
+    headers = dict(record.headers) if record.headers else _NO_HEADERS
     length = json_length(headers, value) if headers else None
     if length is None:
         body, understood, kept = strict.read(value, _DECODER, _build)
@@ -108,26 +110,16 @@ def decode_request(record: KafkaRecord) -> Request:
         )[0]
     request_id, id_source = _find_id(body.id, headers, record)
     model_name, model_version = _find_model(body, headers)
-    known = understood.get
-    return Request(  # by position: names would double what the whole conversion costs
+    return Request(  # by position as far as it goes: names would double what the whole conversion costs
         request_id,
         id_source,
         to_tensors(body.inputs),
         model_name,
         model_version,
         tuple([output.name for output in body.outputs]) if body.outputs else (),
-        known("tenant"),
-        known(DATA_SUBJECT),
-        known("purpose"),
-        known("consent_ref"),
-        known("priority", 0),
-        known("timeout"),
-        known("explain", False),
-        kept,
-        valid_traceparent(headers.get(TRACEPARENT)) if headers else None,
-        known("app"),
-        known("principal"),
-        known("basis"),
+        parameters=kept,
+        traceparent=valid_traceparent(headers.get(TRACEPARENT)) if headers else None,
+        **understood,
     )
 
 
@@ -210,7 +202,8 @@ def _label_header(headers: Mapping[str, bytes | None], name: str) -> str | None:
 
 
 def _build(body: _Body) -> tuple[tuple[_Body, dict[str, Any], dict[str, ParameterValue]], int]:
-    """Check what the types do not say and sort the parameters; counts the strings of the JSON text (strict.py)."""
+    """Check what the types do not say and sort the parameters, those that are understood by their field of `Request`;
+    counts the strings of the JSON text (strict.py)."""
     strings = 1 + check_tensors(body.inputs, "inputs")
     if body.id is not UNSET:
         strings += _label_strings(body.id, "id")
@@ -225,11 +218,12 @@ def _build(body: _Body) -> tuple[tuple[_Body, dict[str, Any], dict[str, Paramete
         for name, value in body.parameters.items():
             if type(value) is str:
                 strings += 1
-            check = _UNDERSTOOD.get(name)
-            if check is None:
+            known = _UNDERSTOOD.get(name)
+            if known is None:
                 kept[name] = value
             else:
-                understood[name] = check(value, name)
+                field, check = known
+                understood[field] = check(value, name)
     if body.outputs is not UNSET:
         strings += 1
         for output in body.outputs:
@@ -239,7 +233,7 @@ def _build(body: _Body) -> tuple[tuple[_Body, dict[str, Any], dict[str, Paramete
 
 def _label_strings(text: str, place: str) -> int:
     """Two strings, key and value, if the value has no control character (it goes into headers and logs)."""
-    if has_control(text):
+    if not text.isprintable() and has_control(text):
         raise InvalidInputError(f"{place}: has a control character")
     return 2
 
@@ -273,18 +267,19 @@ def _flag(value: ParameterValue, name: str) -> bool:
     return value
 
 
-_UNDERSTOOD: dict[str, Callable[[ParameterValue, str], Any]] = {
-    "tenant": _text,
-    DATA_SUBJECT: _text,
-    "purpose": _text,
-    "consent_ref": _text,
-    "app": _text,
-    "principal": _text,
-    "basis": _text,
-    "priority": _priority,
-    "timeout": _timeout,
-    "explain": _flag,
+_UNDERSTOOD: dict[str, tuple[str, Callable[[ParameterValue, str], Any]]] = {
+    "tenant": ("tenant", _text),
+    DATA_SUBJECT: ("data_subject", _text),
+    "purpose": ("purpose", _text),
+    "consent_ref": ("consent_ref", _text),
+    "app": ("app", _text),
+    "principal": ("principal", _text),
+    "basis": ("basis", _text),
+    "priority": ("priority", _priority),
+    "timeout": ("timeout_us", _timeout),
+    "explain": ("explain", _flag),
 }
+"""Parameter -> field of `Request`, and its check."""
 
 
 def encode_request(
