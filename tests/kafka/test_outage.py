@@ -100,7 +100,9 @@ async def test_sigterm_finishes_what_is_in_flight(
 ) -> None:
     """A chunk that is being worked on is answered and committed within the grace; the exit code is 0."""
     await create_topics(kafka, prefix, 2)
-    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle]) as fleet:
+    # Half of the grace is for what is in flight; on a busy machine three seconds of a model take many more.
+    settings = {"WORKER_STOP_GRACE_MS": "100000"}
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=settings) as fleet:
         worker = await fleet.start("w1").ready()
         sent = [slow_model.request(SLOW_PARTITION, "slow", 3), slow_model.quick(QUICK_PARTITION, "quick")]
         await send(kafka, topics.requests(prefix), sent[:1])
