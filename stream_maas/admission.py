@@ -6,23 +6,26 @@ need (counters, lag) is handed in, so that a replay decides alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+
+import orjson
 
 from stream_maas.errors import BadOutputError, ExpiredError, TooLargeError, UnknownTenantError
 from stream_maas.records import KafkaRecord, PolicyDecision, Request
 
-DENIED_BY = {
-    code: (PolicyDecision(rule, "deny"),)
-    for code, rule in (
-        ("expired", "admission.deadline"),
-        ("quota", "admission.quota"),
-        ("redaction_error", "privacy.fail_closed"),
-        ("shed", "admission.overload"),
-        ("too_large", "admission.size"),
-        ("unknown_tenant", "admission.tenant"),
-    )
+_DENIED_BY = {
+    "expired": "admission.deadline",
+    "quota": "admission.quota",
+    "redaction_error": "privacy.fail_closed",
+    "shed": "admission.overload",
+    "too_large": "admission.size",
+    "unknown_tenant": "admission.tenant",
 }
 """Rejection code -> the rule of ours that decided."""
+_VERSION_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +91,26 @@ def check_deadline(
     """Raise `ExpiredError` when `now_us` is past the deadline. Arriving exactly on it is still in time."""
     if deadline is not None and now_us > deadline:
         raise ExpiredError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What audit events say that admission decided."""
+
+    allow: tuple[PolicyDecision, ...]
+    """Of a record that no rule objected to."""
+    deny: Mapping[str, tuple[PolicyDecision, ...]]
+    """By rejection code; a code that is not here is nobody's rule."""
+
+
+@lru_cache(maxsize=8)
+def verdicts(limits: Limits) -> Verdicts:
+    """Verdicts under these limits. Their version is the beginning of the SHA-256 (hex) of the limits as canonical
+    JSON, so that an auditor can tell which settings decided, and whether two workers decided alike."""
+    stated = orjson.dumps(asdict(limits), option=orjson.OPT_SORT_KEYS)
+    version = hashlib.sha256(stated).hexdigest()[:_VERSION_DIGITS]
+    deny = {
+        code: (PolicyDecision(rule, "deny", version if rule.startswith("admission.") else ""),)
+        for code, rule in _DENIED_BY.items()
+    }
+    return Verdicts((PolicyDecision("admission", "allow", version),), deny)

@@ -27,13 +27,14 @@ import msgspec
 
 from stream_maas import wire
 from stream_maas.admission import (
-    DENIED_BY,
     Limits,
+    Verdicts,
     check_answer_size,
     check_deadline,
     check_size,
     check_tenant,
     deadline_us,
+    verdicts,
 )
 from stream_maas.errors import (
     BadOutputError,
@@ -213,7 +214,8 @@ def finish(plan: Plan, *, clock: Clock, service: Service, attempt: int = 1) -> A
             item.error = ExpiredError(_LATE)
     boxed = _box(plan.items, service)
     answers = [_result(item, service) for item in plan.items]
-    decisions = [_decision(item, moment.lane, service, attempt) for item in plan.items]
+    verdict = verdicts(service.limits)
+    decisions = [_decision(item, moment.lane, service, attempt, verdict) for item in plan.items]
     encode, headers = service.audit.encode, wire.audit_headers()
     audits = [
         Unlinked(decision.request_id.encode(), *encode(decision, time_us=written_us), headers, answer)
@@ -411,7 +413,7 @@ def _inputs(item: Item) -> bytes:
     return item.inputs
 
 
-def _decision(item: Item, lane: str, service: Service, attempt: int) -> Decision:
+def _decision(item: Item, lane: str, service: Service, attempt: int, verdict: Verdicts) -> Decision:
     """What the audit event says of one record."""
     record, redacted, output, error = item.record, item.redacted, item.output, item.error
     request = redacted.value if redacted is not None else _UNKNOWN
@@ -452,7 +454,7 @@ def _decision(item: Item, lane: str, service: Service, attempt: int) -> Decision
         request.principal,
         request.basis,
         item.box,
-        DENIED_BY.get(error.code, ()) if error is not None else (),
+        verdict.allow if error is None else verdict.deny.get(error.code, verdict.allow if model is not None else ()),
         attempt,
     )
 

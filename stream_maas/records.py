@@ -204,6 +204,8 @@ class PolicyDecision(Struct, frozen=True):
 
     rule: str
     outcome: Literal["allow", "deny", "degrade"]
+    version: str = ""
+    """Of the settings by which the rule decides; "" where another member of the event has it."""
 
 
 class Decision(Struct, frozen=True, gc=False):

@@ -7,7 +7,7 @@ sixtieth of its price. What is not known is left out, never null. Consumers hash
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import orjson
 
-from stream_maas.records import Decision, Link, ModelRef, Writer
+from stream_maas.records import Decision, Link, ModelRef, PolicyDecision, Writer
 from stream_maas.wire.headers import AUDIT_TYPE, DENIED_TYPE, FAILED_TYPE, audit_id
 from stream_maas.wire.schemas import schema_id
 from stream_maas.wire.tensors import MAX_SAFE_INTEGER
@@ -100,7 +100,7 @@ def _data(d: Decision, writer: Writer, link: Link | None) -> dict[str, Any]:
     if d.box is not None:
         data["input"]["box"] = d.box
     if d.policy:
-        data["policy"] = [{"rule": said.rule, "outcome": said.outcome} for said in d.policy]
+        data["policy"] = policy_members(d.policy)
     if d.code is not None:
         data["code"] = d.code
     if d.trace_id is not None:
@@ -114,6 +114,12 @@ def _data(d: Decision, writer: Writer, link: Link | None) -> dict[str, Any]:
     if output := _output(d):
         data["output"] = output
     return data
+
+
+def policy_members(policy: Iterable[PolicyDecision]) -> list[dict[str, str]]:
+    """The member `policy`, names in canonical order."""
+    said = [{"outcome": one.outcome, "rule": one.rule, "version": one.version} for one in policy]
+    return [{name: value for name, value in one.items() if value} for one in said]
 
 
 def model_members(model: ModelRef) -> dict[str, str]:

@@ -21,6 +21,7 @@ from stream_maas.wire.audit import (
     decision_type,
     encode_event,
     model_members,
+    policy_members,
     redaction_members,
     rfc3339,
     service_source,
@@ -97,8 +98,7 @@ class AuditEncoder:
         if d.model is not None:
             model = f'"model":{_sorted(**model_members(d.model))},'
         if d.policy:
-            said = [{"outcome": decided.outcome, "rule": decided.rule} for decided in d.policy]
-            policy = f'"policy":{orjson.dumps(said).decode()},'
+            policy = f'"policy":{orjson.dumps(policy_members(d.policy)).decode()},'
         if d.model_name is not None:
             request["model_name"] = d.model_name
         code = "" if d.code is None else f'"code":"{d.code}",'

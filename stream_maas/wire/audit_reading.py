@@ -67,6 +67,7 @@ class _Caller(Struct, forbid_unknown_fields=True):
 class _Policy(Struct, forbid_unknown_fields=True):
     rule: Text
     outcome: Literal["allow", "deny", "degrade"]
+    version: Text | None = None
 
 
 class _Model(Struct, forbid_unknown_fields=True):
@@ -231,7 +232,7 @@ def _decision(data: _Data) -> Decision:
         principal=caller.principal,
         basis=caller.basis,
         box=data.input.box,
-        policy=tuple(PolicyDecision(said.rule, said.outcome) for said in data.policy or ()),
+        policy=tuple(PolicyDecision(said.rule, said.outcome, said.version or "") for said in data.policy or ()),
     )
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_maas import pipeline, wire
-from stream_maas.admission import Limits
+from stream_maas.admission import Limits, verdicts
 from stream_maas.errors import ERRORS_BY_CODE
 from stream_maas.inference import Catalog
 from stream_maas.inference.config import RuntimeConfig
@@ -273,6 +273,20 @@ def test_our_own_answer_is_never_answered(kind: str) -> None:
     assert answered.results == []
     assert len(answered.audits) == 1
     assert len(answered.dead_letters) == 1
+
+
+def test_events_say_what_admission_decided_and_by_which_settings() -> None:
+    late = record(1, body(parameters={"timeout": 1}), timestamp=NOW_MS - 1000)
+    chunk = [record(0, body()), late, record(2, b"{"), record(3, body(model_name="nobody's"))]
+    said = [json.loads(row.value)["data"].get("policy") for row in linked(serve(chunk))]
+    version = verdicts(service().limits).allow[0].version
+    assert said == [
+        [{"outcome": "allow", "rule": "admission", "version": version}],
+        [{"outcome": "deny", "rule": "admission.deadline", "version": version}],
+        None,
+        None,
+    ]
+    assert verdicts(Limits(tenants=("shop",))).allow[0].version != verdicts(Limits()).allow[0].version
 
 
 def test_dead_letter_holds_the_redacted_record_when_it_can_be_parsed() -> None:

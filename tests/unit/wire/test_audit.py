@@ -81,9 +81,10 @@ DECISIONS = st.one_of(
         principal=st.none() | TEXT,
         basis=st.none() | TEXT,
         box=st.none() | HEX,
-        policy=st.lists(st.builds(PolicyDecision, TEXT, st.sampled_from(["allow", "deny", "degrade"])), max_size=2).map(
-            tuple
-        ),
+        policy=st.lists(
+            st.builds(PolicyDecision, TEXT, st.sampled_from(["allow", "deny", "degrade"]), st.just("") | TEXT),
+            max_size=2,
+        ).map(tuple),
     )
 )
 WRITERS = st.builds(
