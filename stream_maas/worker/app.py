@@ -288,10 +288,11 @@ class Worker:
         now_ms = time.time_ns() // 1_000_000
         lags = {tp: consumer.behind(tp, entry.committed_offset) for tp, entry in self._health.progress.items()}
         self._health.observed(lags, time.monotonic())
+        shown = {}
         for tp, entry in self._health.progress.items():
             age_s = (now_ms - entry.last_timestamp_ms) / 1000 if entry.lag and entry.last_timestamp_ms else 0.0
-            self._metrics.lag_records.labels(tp.topic, tp.partition).set(entry.lag)
-            self._metrics.lag_seconds.labels(tp.topic, tp.partition).set(max(0.0, age_s))
+            shown[tp.topic, tp.partition] = entry.lag, max(0.0, age_s)
+        self._metrics.lags(shown)
 
     def _on_fatal(self, error: BaseException) -> None:
         self._shell.fail(f"publishing failed for good: {type(error).__name__}")

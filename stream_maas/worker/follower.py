@@ -376,6 +376,7 @@ class Follower:
             return
         lags = self.lags()
         self.health.observed(lags, time.monotonic())
+        self.metrics.lag_records.clear()  # of partitions that another process has now nothing is known here
         for tp, lag in lags.items():
             self.metrics.lag_records.labels(tp.topic, tp.partition).set(lag)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -163,6 +163,15 @@ class Metrics:
             ref = loaded.model.ref
             self.model_load.labels(ref.name, ref.version).set(loaded.load_us / 1e6)
             self.model_memory.labels(ref.name, ref.version).set(loaded.memory_bytes)
+
+    def lags(self, partitions: Mapping[tuple[str, int], tuple[int, float]]) -> None:
+        """(topic, partition) -> records and seconds. Those that another worker has now are gone from here: their last
+        figures would stand for ever."""
+        self.lag_records.clear()
+        self.lag_seconds.clear()
+        for place, (records, age_s) in partitions.items():
+            self.lag_records.labels(*place).set(records)
+            self.lag_seconds.labels(*place).set(age_s)
 
     def committed(self, lane: str, answered: Answered) -> None:
         """Count one chunk. Called after its commit only, so an aborted chunk is never counted twice."""

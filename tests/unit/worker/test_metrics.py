@@ -64,3 +64,16 @@ def test_committed_chunk_shows_in_the_exposition() -> None:
     assert values["stream_maas_queue_seconds_sum", ()] == 0.006
     assert values["stream_maas_batch_rows_bucket", (("le", "2.0"),)] == 1
     assert values["stream_maas_dead_letters_total", ()] == 1
+
+
+def test_a_partition_that_went_to_another_worker_has_no_lag_here_any_more() -> None:
+    metrics = Metrics()
+    metrics.lags({("maas.requests", 0): (7, 1.5), ("maas.requests", 1): (3, 0.5)})
+    metrics.lags({("maas.requests", 1): (0, 0.0)})
+    shown = {
+        (sample.name, sample.labels["partition"]): sample.value
+        for family in text_string_to_metric_families(metrics.exposition().decode())
+        for sample in family.samples
+        if "lag" in sample.name
+    }
+    assert shown == {("stream_maas_lag_records", "1"): 0, ("stream_maas_lag_seconds", "1"): 0}
