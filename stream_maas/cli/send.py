@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -106,7 +107,7 @@ async def _send(
             session = _Session(client, timeout_s, output, bar)
             watch = asyncio.create_task(session.watch())
             try:
-                wrong = await session.send_all(lines(sys.stdin.buffer), defaults)
+                wrong = await session.send_all(lines(standard_input()), defaults)
                 await session.finish()
             finally:
                 watch.cancel()
@@ -261,7 +262,13 @@ def _output_names(items: list[Any]) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
-async def lines(stream: IO[bytes]) -> AsyncIterator[tuple[int, bytes]]:
+def standard_input() -> io.FileIO:
+    """Standard input past Python's own buffer: the interpreter ends with SIGABRT when a thread still waits in that one,
+    as after Ctrl-C at a terminal."""
+    return io.FileIO(sys.stdin.fileno(), closefd=False)
+
+
+async def lines(stream: IO[bytes] | io.FileIO) -> AsyncIterator[tuple[int, bytes]]:
     """Yield (line number from 1, line) of a blocking stream; blank lines are skipped.
 
     A thread reads, because a pipe can and a file cannot be waited for in the event loop. It is a daemon: nothing

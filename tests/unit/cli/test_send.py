@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from typing import Any
 
 import orjson
@@ -124,3 +126,23 @@ async def test_a_line_without_end_is_not_read_into_memory_for_ever() -> None:
         async for _ in lines(stream):
             pass
     assert stream.read_bytes < 64 << 20
+
+
+def test_an_end_while_somebody_could_still_type_is_no_crash() -> None:
+    program = (
+        "import asyncio, contextlib\n"
+        "from stream_maas.cli.send import lines, standard_input\n"
+        "async def main():\n"
+        "    with contextlib.suppress(TimeoutError):\n"
+        "        async with asyncio.timeout(0.5):\n"
+        "            async for number, line in lines(standard_input()):\n"
+        "                print(number, line.decode())\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"typed\n")
+        process.stdin.flush()
+        assert process.wait(60) == 0
+        assert process.stdout.read() == b"1 typed\n"
