@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from stream_maas.privacy.fold import fold
@@ -85,22 +85,20 @@ class _Finder(NamedTuple):
 
 
 def _finder(script: _Script) -> _Finder:
-    def alternatives(phrases: Iterable[str]) -> str:
-        return "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
-
     word = f"[{script.letters}]+"
-    return _Finder(
-        script,
-        re.compile(f"(?:({alternatives(script.names)})|(?:{alternatives(script.titles)})){_BETWEEN}(?=({word}))"),
-        re.compile(f"{word}(?: {word}){{0,7}}"),
-    )
+    # One flat list of literals: what they begin with is searched for at the speed of memory.
+    phrases = "|".join(map(re.escape, sorted(script.names | script.titles, key=len, reverse=True)))
+    return _Finder(script, re.compile(f"({phrases}){_BETWEEN}(?={word})"), re.compile(f"{word}(?: {word}){{0,7}}"))
 
 
 _FINDERS: Final = tuple(map(_finder, _SCRIPTS))
+_ANY_LETTER: Final = re.compile(f"[{''.join(script.letters for script in _SCRIPTS)}]")
 
 
 def locate(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of each name in folded text that is not ASCII. Linear: what follows a phrase is bounded."""
+    if not _ANY_LETTER.search(text):
+        return
     for finder in _FINDERS:
         for match in finder.phrases.finditer(text):
             before = text[match.start() - 1 : match.start()]
@@ -108,7 +106,7 @@ def locate(text: str) -> Iterator[tuple[int, int]]:
                 continue
             run = finder.words.match(text, match.end())
             words = run.group().split(" ") if run else []
-            count = _count(finder.script, words, is_title=match.group(1) is None)
+            count = _count(finder.script, words, is_title=match.group(1) in finder.script.titles)
             if count:
                 yield match.end(), match.end() + len(" ".join(words[:count]))
 
