@@ -24,8 +24,8 @@ _STANDS_APART: Final = re.compile(r"[.,;:!?]?(?: |$)")
 _ANNOUNCES_NOTHING: Final = re.compile(rf"(?>{JOINS})(?:[^0-9@]{{12}}|[^0-9@]*$)")
 """Behind a find, which announces the next item of a list: there is none. Every item that needs to be announced has a
 digit or an at sign among its first eight characters."""
-_WITH_DIGIT_OR_AT: Final = re.compile("[^ ]*[0-9@][^ ]*$")
-"""The last word of a find: nothing that announces a name, whether it is masked or not."""
+_DIGIT_OR_AT: Final = re.compile("[0-9@]")
+"""In the last word of a find: nothing that announces a name, whether it is masked or not."""
 
 
 def is_plain(row: Recognizer) -> bool:
@@ -64,7 +64,7 @@ def left(text: str, candidates: Sequence[Span], spans: Sequence[Span], rest: str
             return Left.ANYTHING
         are_names_left = (
             are_names_left
-            or not _WITH_DIGIT_OR_AT.search(text, max(start, end - 40), end)
+            or not _DIGIT_OR_AT.search(text, max(start, end - 40, text.rfind(" ", start, end)), end)
             or (text[start].isupper() and _follows_capital(text, start))
         )
     if RUN.search(rest) is not None:

@@ -79,7 +79,7 @@ def locate(text: str) -> Iterator[tuple[int, int]]:
             yield from _in_run(text, start, run.split(" "))
         elif (
             run not in NOT_NAMES
-            and (_as_listed(run) in _COMMON or _may_follow_cue(text, start))
+            and (run in _COMMON or _may_follow_cue(text, start) or _as_listed(run) in _COMMON)
             and _length_of_name(text, start, _last_word_before(text, start), [run])
         ):
             yield start, start + len(run) - 2 * run.endswith("'s")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.rows import Anchored, Located, Shaped
 from stream_maas.privacy.spans import Known, Span
 
-Finder = Callable[[str, str | None, Known], Iterator[Span]]
+Finder = Callable[[str, str | None, Known], Iterable[Span]]
 """(folded text, entity type that the field name announces, known numbers) -> candidates, overlapping or not."""
 
 _HEAD_CHUNK_CHARS: Final = 64
@@ -41,9 +41,10 @@ def finder(row: Anchored | Shaped | Located, cues: CueIndex) -> Finder:
 
 
 def _located_finder(row: Located) -> Finder:
-    def find(text: str, hint: str | None, known: Known) -> Iterator[Span]:
-        for start, end in row.locate(text):
-            yield Span(start, end, row.entity_type, row.name, row.score)
+    locate, entity_type, name, score = row.locate, row.entity_type, row.name, row.score
+
+    def find(text: str, hint: str | None, known: Known) -> list[Span]:
+        return [Span(start, end, entity_type, name, score) for start, end in locate(text)]
 
     return find
 
