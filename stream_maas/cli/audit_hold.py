@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_maas.cli.audit_options import Folder, opened, span
+from stream_maas.cli.audit_options import Folder, opened, time_span
 from stream_maas.cli.common import (
     EXIT_OK,
     EXIT_PROBLEM,
@@ -22,7 +22,6 @@ from stream_maas.cli.common import (
     run_async,
     usage_error,
 )
-from stream_maas.cli.times import time_ms
 
 if TYPE_CHECKING:
     from stream_maas.settings import Settings
@@ -55,8 +54,8 @@ def hold(
     if not hold_id.strip():
         usage_error("ID must say something")
     settings = kafka_settings(bootstrap, prefix, config)
-    begin, end = span(times, "--time")
-    bounds = {"from_us": time_ms(begin, "--time"), "to_us": time_ms(end, "--time")}
+    begin, end = time_span(times)
+    bounds = {"from_us": begin, "to_us": end}
     body: dict[str, Any] = {"hold": hold_id} | {
         name: value * 1000 + (999 if name == "to_us" else 0) for name, value in bounds.items() if value is not None
     }

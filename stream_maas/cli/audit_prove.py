@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import shlex
 import sys
 import tempfile
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import orjson
 import typer
 
-from stream_maas.cli.audit_options import Folder, Keys, Partitions, opened, span
+from stream_maas.cli.audit_options import Folder, Keys, Partitions, number_span, opened, time_span
 from stream_maas.cli.audit_trust import trusted_keys, trusted_writers
 from stream_maas.cli.common import (
     EXIT_OK,
@@ -30,7 +31,7 @@ from stream_maas.cli.common import (
     run_async,
     usage_error,
 )
-from stream_maas.cli.times import time_ms, written
+from stream_maas.cli.times import written
 
 if TYPE_CHECKING:
     from stream_maas.ledger.bundle import BundledLog
@@ -116,7 +117,7 @@ def export(
         typer.Option("--output", metavar="FILE", help="Events only, without proofs; - is standard output."),
     ] = None,
     indices: Annotated[
-        str | None, typer.Option("--index", metavar="FROM..TO", help="Leaf indices, TO excluded.")
+        str | None, typer.Option("--index", metavar="FROM..TO", help="Leaf indices, TO excluded; or one.")
     ] = None,
     times: Annotated[
         str | None, typer.Option("--time", metavar="FROM..TO", help="Times as in 2026-11-22T15:00:00Z, or epoch ms.")
@@ -156,14 +157,7 @@ def export(
     if file_format == "parquet" and output_file is not None and str(output_file) == "-":
         usage_error("--format parquet needs a file")
     settings = kafka_settings(bootstrap, prefix, config)
-    first, last = span(indices, "--index")
-    begin, end = span(times, "--time")
-    if not all(text == "" or text.isdigit() for text in (first, last)):
-        usage_error("--index takes numbers, as in --index 1000..2000")
-    wanted = Range(
-        int(first) if first else None, int(last) if last else None,
-        time_ms(begin, "--time"), time_ms(end, "--time"),
-    )  # fmt: skip
+    wanted = Range(*number_span(indices, "--index", last_included=False), *time_span(times))
     target = bundle or output_file or Path()
     sources = (trusted_keys(settings, keys, folder), trusted_writers(settings, writer_keys))
     exit_with(
@@ -207,7 +201,8 @@ async def _export(
     hashes = sum(len(log.proof) for log in bundled)
     where = f"{target}: {events} events of {len(bundled)} partitions, {hashes} proof hashes"
     if str(target) != "-":
-        output.print(where + (f"; check with: python {target}/verify_bundle.py {target}" if is_bundle else ""))
+        verifier, folder_name = shlex.quote(str(target / "verify_bundle.py")), shlex.quote(str(target))
+        output.print(where + (f"; check with: python {verifier} {folder_name}" if is_bundle else ""))
     return EXIT_OK
 
 

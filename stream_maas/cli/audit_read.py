@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_maas.cli.audit_options import Folder, Partitions, opened, span
+from stream_maas.cli.audit_options import Folder, Partitions, number_span, opened, time_span
 from stream_maas.cli.common import (
     EXIT_OK,
     EXIT_PROBLEM,
@@ -23,7 +23,6 @@ from stream_maas.cli.common import (
     run_async,
     usage_error,
 )
-from stream_maas.cli.times import time_ms
 
 if TYPE_CHECKING:
     from stream_maas.records import KafkaRecord
@@ -35,7 +34,8 @@ Times = Annotated[
     typer.Option("--time", metavar="FROM..TO", help="When it was written: 2026-11-22T15:00:00Z, or epoch ms."),
 ]
 Offsets = Annotated[
-    str | None, typer.Option("--offset", metavar="FROM..TO", help="Kafka offsets in the audit topic, TO included.")
+    str | None,
+    typer.Option("--offset", metavar="FROM..TO", help="Kafka offsets in the audit topic, TO included."),
 ]
 Request = Annotated[str | None, typer.Option("--request", metavar="ID", help="Id of the request.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="On whose behalf.")]
@@ -189,16 +189,16 @@ def _question(
     times: str | None, offsets: str | None, request: str | None, tenant: str | None, model: str | None,
     version: str | None, status: str | None, label: str | None, kind: str | None, trace: str | None,
 ) -> Question:  # fmt: skip
+    from stream_maas.errors import ERRORS_BY_CODE
     from stream_maas.replay.searching import Question
 
-    begin, end = span(times, "--time")
-    first, last = span(offsets, "--offset")
-    if not all(text == "" or text.isdigit() for text in (first, last)):
-        usage_error("--offset takes numbers, as in --offset 1000..2000")
-    places = (int(first) if first else None, int(last) if last else None)
+    begin, end = time_span(times)
+    places = number_span(offsets, "--offset", last_included=True)
+    if status is not None and status not in (known := {"prediction", "rejection", *ERRORS_BY_CODE}):
+        usage_error(f"--status takes one of {', '.join(sorted(known))}")
     return Question(
-        from_ms=time_ms(begin, "--time"), to_ms=time_ms(end, "--time"), offsets=places, request=request, tenant=tenant,
-        model=model, version=version, status=status, label=label, kind=kind, trace=trace,
+        from_ms=begin, to_ms=end, offsets=places, request=request, tenant=tenant, model=model, version=version,
+        status=status, label=label, kind=kind, trace=trace,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from stream_maas.cli.audit_options import Partitions, span
+from stream_maas.cli.audit_options import Partitions, time_span
 from stream_maas.cli.common import (
     EXIT_INCOMPLETE,
     EXIT_OK,
@@ -24,7 +24,6 @@ from stream_maas.cli.common import (
     kafka_settings,
     run_async,
 )
-from stream_maas.cli.times import time_ms
 
 if TYPE_CHECKING:
     from stream_maas.rerun import Judged, Recorded
@@ -81,8 +80,7 @@ def rerun(
         "audit.key_encryption_key": str(key_encryption_key) if key_encryption_key else None,
     }  # fmt: skip
     settings = kafka_settings(bootstrap, prefix, config, names)
-    first, last = span(time, "--time")
-    window = (time_ms(first, "--time"), time_ms(last, "--time"))
+    window = time_span(time)
     exit_with(run_async(_rerun(settings, ids or [], limit, window, partitions, purpose, Output(as_json=as_json))))
 
 

@@ -44,4 +44,4 @@ def _load(sources: Sequence[str]) -> list[VerifierKey]:
     try:
         return load_verifier_keys(sources)
     except LedgerError as error:
-        raise SettingsError(str(error)) from error
+        raise SettingsError(f"{error}; next: --key takes a line such as NAME+ID+BASE64, or a file of them") from error

@@ -34,7 +34,8 @@ PROOF = "stream-maas/range-proof/v1"
 SESSION = "stream-maas/audit-session/v1"
 SIGNED = tuple(f"org.stream-maas.audit.session.{name}.v1" for name in ("start", "heartbeat", "end"))
 NOTE, COSIGNATURE = 1, 4
-EMPTY_ROOT = hashlib.sha256(b"").digest()
+LOG_FILES = ("events.jsonl", "range.proof", "checkpoint.note")
+OTHER_FILES = ("README.txt", "bundle.json", "events.parquet", "keys.txt", "verify_bundle.py")
 
 
 class Invalid(Exception):  # noqa: N818 - it is a verdict
@@ -235,8 +236,8 @@ def check_sessions(lines: Sequence[bytes], first: int, topic: str, partition: in
 # The bundle ---------------------------------------------------------------------------------------------------------
 
 
-def check_files(folder: Path) -> int:
-    """SHA256SUMS names every file but itself, in order, and each is what it says."""
+def check_files(folder: Path) -> set[str]:
+    """SHA256SUMS names every file but itself, in order, and each is what it says. Returns the names."""
     sums = (folder / "SHA256SUMS").read_bytes().decode()
     need(sums.endswith("\n"), "SHA256SUMS", "is cut off")
     named: dict[str, str] = {}
@@ -253,17 +254,20 @@ def check_files(folder: Path) -> int:
         need(name in there, name, "is missing")
         found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         need(found == digest, name, "is not the file that SHA256SUMS names")
-    return len(named)
+    return set(named)
+
+
+def text_of(path: Path) -> str:
+    """Exactly what is in the file: `read_text` would take other line ends for newlines."""
+    return path.read_bytes().decode("utf-8")
 
 
 def check_log(folder: Path, log: dict[str, Any], topic: str, keys: Sequence[Key]) -> dict[str, Any]:
     """One partition of the bundle. Raises `Invalid`; returns what it shows."""
     name = log["folder"]
     where = f"{name}/range.proof"
-    start, end, size, proof = read_proof((folder / name / "range.proof").read_text("utf-8"), where)
-    text, head, signatures = read_note(
-        (folder / name / "checkpoint.note").read_text("utf-8"), f"{name}/checkpoint.note"
-    )
+    start, end, size, proof = read_proof(text_of(folder / name / "range.proof"), where)
+    text, head, signatures = read_note(text_of(folder / name / "checkpoint.note"), f"{name}/checkpoint.note")
     data = (folder / name / "events.jsonl").read_bytes()
     need(data.endswith(b"\n"), f"{name}/events.jsonl", "its last line is cut off")
     lines = data[:-1].split(b"\n")
@@ -276,6 +280,7 @@ def check_log(folder: Path, log: dict[str, Any], topic: str, keys: Sequence[Key]
         "has not the proven number of events",
     )
     need(head[0] == log["origin"] and int(head[1]) == size, f"{name}/checkpoint.note", "is of another log or size")
+    need(head[0].rpartition("/")[2] == str(log["partition"]), f"{name}/checkpoint.note", "is of another partition")
     outside = iter(proof)
     try:
         root = root_of_range(start, end, size, [leaf_hash(line) for line in lines], outside)
@@ -293,8 +298,8 @@ def check_log(folder: Path, log: dict[str, Any], topic: str, keys: Sequence[Key]
 def check(folder: Path, given: Sequence[str]) -> dict[str, Any]:
     """The whole bundle. Raises `Invalid`, or `OSError` and `ValueError` for files that cannot be read."""
     need((folder / "bundle.json").is_file(), str(folder), "has no bundle.json")
-    files = check_files(folder)
-    raw = (folder / "bundle.json").read_text("utf-8")
+    named = check_files(folder)
+    raw = text_of(folder / "bundle.json")
     bundle = json.loads(raw)
     plain = json.dumps(bundle, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
     need(raw == plain, "bundle.json", "is not in canonical form")
@@ -302,7 +307,12 @@ def check(folder: Path, given: Sequence[str]) -> dict[str, Any]:
     keys = [Key(line) for source in (given or [str(folder / "keys.txt")]) for line in key_lines(source)]
     logs = [check_log(folder, log, bundle["topic"], keys) for log in bundle["logs"]]
     need(logs, "bundle.json", "has no events")
-    return {"verdict": "valid", "files": files, "events": sum(log["end"] - log["start"] for log in logs), "logs": logs,
+    need(len({log["origin"] for log in logs}) == len(logs), "bundle.json", "names a log twice")
+    proven = {f"{log['folder']}/{name}" for log in bundle["logs"] for name in LOG_FILES}
+    for name in sorted(named - proven - set(OTHER_FILES)):
+        raise Invalid(f"{name}: belongs to no log of bundle.json")
+    events = sum(log["end"] - log["start"] for log in logs)
+    return {"verdict": "valid", "files": len(named), "events": events, "logs": logs,
             "keys": "given" if given else "keys.txt"}  # fmt: skip
 
 

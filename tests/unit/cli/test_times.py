@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_maas.cli.audit_options import number_span, time_span
 from stream_maas.cli.common import UsageProblem
 from stream_maas.cli.times import time_ms, time_us, written
 
@@ -57,3 +58,17 @@ def test_what_is_written_is_read_again_to_the_second(moment_us: int) -> None:
     assert written(moment_us).endswith("Z")
     assert time_us(written(moment_us), "--time") == moment_us // 1_000_000 * 1_000_000
     assert time_ms(str(moment_us // 1000), "--time") == moment_us // 1000
+
+
+def test_spans_have_open_ends_and_an_order() -> None:
+    assert time_span("2026-11-22T12:00:00Z..") == (NOON_US // 1000, None)
+    assert time_span(None) == (None, None)
+    assert number_span("..7", "--offset", last_included=True) == (None, 7)
+    assert number_span("7", "--offset", last_included=True) == (7, 7)
+    assert number_span("7", "--index", last_included=False) == (7, 8)
+    for text in ("2026-11-23..2026-11-22", "2026-11-22"):
+        with pytest.raises(UsageProblem):
+            time_span(text)
+    for text in ("9..3", "x..", "\u00b2", "-1", "1.5", ""):
+        with pytest.raises(UsageProblem):
+            number_span(text, "--offset", last_included=True)

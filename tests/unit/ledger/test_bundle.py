@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from stream_maas.errors import LedgerError
 from stream_maas.ledger import proofs, verify_bundle
-from stream_maas.ledger.bundle import VERIFIER, BundledLog, bundle_files, checksums, write_bundle
+from stream_maas.ledger.bundle import VERIFIER, BundledLog, bundle_files, canonical, checksums, write_bundle
 from stream_maas.ledger.compact import CompactRange
 from stream_maas.ledger.hashing import leaf_hashes
 from stream_maas.ledger.keys import COSIGNATURE, NOTE, SigningKey
@@ -160,7 +162,11 @@ def rewritten(bundle: Path, folder: Path, name: str, old: bytes, new: bytes) -> 
         ("partition-1/range.proof", b"size 331", b"size 332", "tells of another range"),
         ("partition-1/checkpoint.note", b"\n331\n", b"\n332\n", "another log or size"),
         ("partition-1/checkpoint.note", b"log/1\n", b"log/2\n", "another log or size"),
-        ("bundle.json", b'"partition":1', b'"partition":7', "the writer's signature is wrong"),
+        ("bundle.json", b'"partition":1', b'"partition":7', "is of another partition"),
+        ("partition-0/checkpoint.note", b"\n", b"\r\n", "is of another log or size"),
+        ("partition-0/range.proof", b"\n", b"\r\n", "is no range proof"),
+        ("partition-0/events.jsonl", b"\n", b"\r\n", "do not give the checkpoint's root"),
+        ("bundle.json", b"}\n", b"}\r\n", "canonical"),
         ("bundle.json", b'"maas.audit"', b'"other.audit"', "the writer's signature is wrong"),
         ("bundle.json", b'"format":', b' "format":', "canonical"),
         ("keys.txt", LOG.vkey[:20].encode(), SigningKey("x", NOTE, b"x" * 32).vkey[:20].encode(), "verifier key"),
@@ -174,6 +180,42 @@ def test_a_forger_who_fits_the_checksums_meets_the_proofs(
     done = rewritten(bundle, tmp_path, name, old, new)
     assert done.returncode == 1
     assert reason in done.stdout, done.stdout
+
+
+def forge(folder: Path, change: Callable[[dict[str, Any]], Any], **more: bytes) -> subprocess.CompletedProcess[str]:
+    """A forger who writes bundle.json and other files anew, checksums included."""
+    document = json.loads((folder / "bundle.json").read_bytes())
+    change(document)
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files |= {"bundle.json": canonical(document) + b"\n", **more}
+    del files["SHA256SUMS"]
+    for name, data in {**files, "SHA256SUMS": checksums(files)}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    return run(folder, str(folder))
+
+
+def test_a_bundle_shows_nothing_twice_and_nothing_that_is_not_proven(bundle: Path, tmp_path: Path) -> None:
+    """Also in a folder with blanks in its name."""
+    events, other_note = (bundle / name for name in ("partition-0/events.jsonl", "partition-1/checkpoint.note"))
+    other_key = SigningKey(LOG.name, NOTE, b"x" * 32).vkey.encode()
+    cases: list[tuple[Callable[[list[Any]], Any], dict[str, bytes], str]] = [
+        (list, {}, ""),
+        (lambda logs: logs.reverse(), {}, ""),
+        (lambda logs: logs.append(logs[0]), {}, "names a log twice"),
+        (lambda logs: logs.pop(), {}, "partition-1/checkpoint.note: belongs to no log"),
+        (lambda logs: logs.clear(), {}, "has no events"),
+        (list, {"partition-2/events.jsonl": events.read_bytes()}, "partition-2/events.jsonl: belongs to no log"),
+        (list, {"partition-0/events.jsonl": b""}, "its last line is cut off"),
+        (list, {"partition-0/events.jsonl": b"\n"}, "has not the proven number of events"),
+        (list, {"keys.txt": b""}, "is signed by none of the keys"),
+        (list, {"keys.txt": other_key}, "is signed by none of the keys"),
+        (list, {"partition-0/checkpoint.note": other_note.read_bytes()}, "is of another log or size"),
+    ]
+    for number, (change, more, reason) in enumerate(cases):
+        folder = Path(shutil.copytree(bundle, tmp_path / f"a folder {number}"))
+        done = forge(folder, lambda document, change=change: change(document["logs"]), **more)  # type: ignore[misc]
+        assert (done.returncode, reason in done.stdout) == (1 if reason else 0, True), done.stdout
 
 
 def test_a_log_that_contradicts_its_own_writers_is_not_valid(tmp_path: Path) -> None:
