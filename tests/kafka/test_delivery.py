@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -233,6 +234,9 @@ async def test_a_transaction_that_was_aborted_under_it_is_served_again(
         assert metrics["stream_maas_answers_total{prediction}"] == len(sent)
         assert await worker.stop() == 0
         await assert_exactly_once(kafka, prefix, sent, read_all)
+        audits = (await read_deployment(read_all, kafka, prefix)).audits
+        attempts = {json.loads(record.value)["data"]["request"]["attempt"] for record in audits}
+        assert max(attempts) > 1, "what was served twice says so"
 
 
 async def test_a_pause_longer_than_the_transaction_timeout(

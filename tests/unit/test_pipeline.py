@@ -315,6 +315,17 @@ def test_a_value_that_is_too_large_keeps_its_key_and_id() -> None:
     assert answers(answered)[0]["id"] == "r-1"
 
 
+def test_a_timeout_above_the_limit_is_cut_to_it() -> None:
+    limits = Limits(max_timeout_us=2_000_000)
+    chunk = [
+        record(offset, body(parameters={"timeout": 2**53 - 1}), timestamp=NOW_MS - age_ms)
+        for offset, age_ms in enumerate((2000, 2001))
+    ]
+    cut = dataclasses.replace(service(), limits=limits)
+    answered = pipeline.serve(chunk, lane="default", now_us=NOW_US, clock=frozen_clock, service=cut)
+    assert [answer.get("code") for answer in answers(answered)] == [None, "expired"]
+
+
 def test_an_answer_that_no_topic_would_take_becomes_a_rejection() -> None:
     size = len(serve([record(0, body())]).results[0].value)
     assert "code" not in answers(serve([record(0, body())], max_answer_bytes=size))[0]
