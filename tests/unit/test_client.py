@@ -184,3 +184,15 @@ def test_new_ids_have_no_digits() -> None:
     ids = {new_id() for _ in range(200)}
     assert len(ids) == 200
     assert all(name.isalpha() and name.isascii() for name in ids)
+
+
+async def test_a_request_that_is_never_placed_does_not_keep_everybody_elses_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stream_maas.client.matching._MOST_EARLY", 3)
+    answers = Answers()
+    pending = waiting(answers)
+    for offset in range(10):
+        answers.arrived(answer(offset))
+    assert list(answers._early) == [place(7), place(8), place(9)]
+    answers.forget(pending)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sys
@@ -349,6 +350,33 @@ def test_a_document_nested_too_deeply_is_refused() -> None:
     deep = RedactionConfig(max_depth=10**6)
     with pytest.raises(TooLargeError, match="depth"):
         Redactor(deep).redact_document(nested(sys.getrecursionlimit()))
+
+
+@pytest.mark.parametrize(("levels", "ends"), [(3, True), (20, False)])
+def test_base64_inside_base64_ends_at_the_depth_limit(levels: int, ends: bool) -> None:
+    text = f"mail {CANARY} or call"
+    for _ in range(levels):
+        text = base64.b64encode(text.encode()).decode()
+    if ends:
+        written = REDACTOR.redact_text(text).value
+        for _ in range(levels):
+            written = base64.b64decode(written).decode()
+        assert written == "mail [EMAIL] or call"
+    else:
+        assert str(refused(RedactionConfig(), with_tensor(data=[text]))).endswith(
+            ": above the depth limit of redaction"
+        )
+
+
+@pytest.mark.parametrize(("values", "fits"), [(48, True), (49, False)])
+def test_the_last_value_that_is_walked_is_the_one_at_the_limit(values: int, fits: bool) -> None:
+    """49 texts: the list is a value as well."""
+    redactor = Redactor(RedactionConfig(max_nodes=49))
+    if fits:
+        assert redactor.redact_document(["x"] * values).value == ["x"] * values
+    else:
+        with pytest.raises(TooLargeError, match="nodes limit"):
+            redactor.redact_document(["x"] * values)
 
 
 def test_too_many_values_are_refused() -> None:

@@ -48,6 +48,17 @@ def test_lag_without_commits_is_not_live_after_the_stall_time() -> None:
     assert "5 records" in reason
 
 
+def test_a_worker_that_the_audit_topic_refuses_is_live_however_long() -> None:
+    """A restart would not help, and it would take its memory of what waits with it."""
+    health = serving()
+    health.observed({TP: 5}, now_s=200.0)
+    health.blocked = "the audit topic cannot be written"
+    assert health.live(now_s=10_000.0) == (True, "live")
+    assert health.ready() == (False, "the audit topic cannot be written")
+    health.blocked = ""
+    assert not health.live(now_s=10_000.0)[0]
+
+
 def test_an_idle_hour_before_a_record_is_no_stall() -> None:
     health = serving()
     health.observed({TP: 0}, now_s=3600.0)
