@@ -25,6 +25,14 @@ _PICTURE: Final = bytes(
 _KEPT: Final = re.compile("[0-9A-Za-z]+")
 _CLASSES: Final = {"A": "[A-Za-z]", "9": "[0-9]"}
 _ALPHANUMERIC: Final = b"A9"
+_COUNTRY: Final = re.compile(r"([A-Z]{2})(?![?*+{])(?:[^|()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*")
+"""A form that is no choice and begins with two letters asks for these."""
+
+
+def _in_gate(character: str) -> str:
+    if character.islower():
+        return f"[{character.upper()}{character}]"
+    return _CLASSES.get(character) or re.escape(character)
 
 
 class _Rule(NamedTuple):
@@ -67,9 +75,17 @@ class CodeFinder:
         self._lead_widths = sorted(set(map(len, self._leads)))
 
     def gate_pattern(self) -> str:
-        """What the gate must know: all pictures, with what may stand around them."""
-        trie = trie_pattern(self._rules, lambda character: _CLASSES.get(character) or re.escape(character))
+        """What the gate must know: all pictures, with what may stand around them, and the country that a form begins
+        with, since two letters and a number alone are in many texts."""
+        trie = trie_pattern([word for picture in self._rules for word in self._with_country(picture)], _in_gate)
         return f"(?:^|[^0-9A-Za-z])(?:{trie})(?:[^0-9A-Za-z]|$)"
+
+    def _with_country(self, picture: str) -> list[str]:
+        """The picture with each country, in small letters, that a form for it begins with; as it is if one has none."""
+        countries = {_COUNTRY.fullmatch(rule.row.form) for rule in self._rules[picture]}
+        if None in countries or not picture.startswith("AA"):
+            return [picture]
+        return sorted({match.group(1).lower() + picture[2:] for match in countries if match})
 
     def find(self, text: str, hint: str | None, known: Known) -> list[Span]:
         """Candidates, overlapping or not. `hint`: entity type whose rows need no announcing word."""
