@@ -32,6 +32,7 @@ from stream_maas.worker.health import Health
 from stream_maas.worker.interval import OutputTopics
 from stream_maas.worker.metrics import Metrics
 from stream_maas.worker.outage import Outage
+from stream_maas.worker.producers import reason_of
 from stream_maas.worker.publisher import Publisher
 from stream_maas.worker.sessions import (
     audit_settings,
@@ -295,7 +296,7 @@ class Worker:
         self._metrics.lags(shown)
 
     def _on_fatal(self, error: BaseException) -> None:
-        self._shell.fail(f"publishing failed for good: {type(error).__name__}")
+        self._shell.fail(f"publishing failed for good: {reason_of(error)}")
 
     def _on_bug(self, error: Exception) -> None:
         self._shell.fail(f"serving failed: {type(error).__name__}")

@@ -25,7 +25,16 @@ async def send_batches(producer: Any, rows: Rows, deliveries: list[asyncio.Futur
 
 
 async def _send(producer: Any, topic: str, partition: int, rows: Sequence[Outgoing]) -> list[asyncio.Future[Any]]:
-    return [await producer.send_batch(batch, topic, partition=partition) for batch in _filled(producer, topic, rows)]
+    try:
+        return [
+            await producer.send_batch(batch, topic, partition=partition) for batch in _filled(producer, topic, rows)
+        ]
+    except AssertionError:  # what aiokafka makes of a partition that it does not know
+        if partition in await producer.partitions_for(topic):
+            raise
+        raise BrokerError(
+            f"topic {topic}: has no partition {partition}, as the request topic has; next: `stream-maas topics check`"
+        ) from None
 
 
 def _filled(producer: Any, topic: str, rows: Sequence[Outgoing]) -> Iterator[Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import structlog
 
+from stream_maas.errors import StreamMaasError
+
 log = structlog.get_logger()
 
 MAX_FAILURES = 8
@@ -41,6 +43,11 @@ async def close_producer(producer: Any) -> None:
                 await asyncio.wait([sender_task])
     except Exception as error:  # noqa: BLE001 - it is being thrown away
         log.debug("old producer did not stop cleanly", reason=type(error).__name__)
+
+
+def reason_of(error: BaseException) -> str:
+    """For logs: what our own errors say, of others the type alone, since their texts may quote a record."""
+    return str(error) if isinstance(error, StreamMaasError) else type(error).__name__
 
 
 def read_error(future: asyncio.Future[Any]) -> None:

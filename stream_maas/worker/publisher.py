@@ -37,7 +37,7 @@ from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.interval import Consumer, Interval, OutputTopics
 from stream_maas.worker.kip447 import FencedInstanceError, StaleGenerationError
 from stream_maas.worker.outage import REFUSALS, AuditRefusedError, Outage, mark, size_of
-from stream_maas.worker.producers import MAX_FAILURES, backoff_s, close_producer
+from stream_maas.worker.producers import MAX_FAILURES, backoff_s, close_producer, reason_of
 from stream_maas.worker.spool import Spool
 from stream_maas.worker.spool_mover import SpoolMover
 from stream_maas.worker.transport import Chunk
@@ -332,7 +332,7 @@ class Publisher:
         self._on_failure("stale_generation" if stale else type(error).__name__)
         (log.info if stale else log.warning)(
             "interval dropped, going back to the committed offsets",
-            reason=type(error).__name__, failures=self._failures,
+            reason=reason_of(error), failures=self._failures,
         )  # fmt: skip
         if isinstance(error, FencedInstanceError) or self._failures > MAX_FAILURES:
             self._give_way(error)
@@ -378,7 +378,7 @@ class Publisher:
         self._arrived.set()
 
     def _give_way(self, error: Exception) -> None:
-        log.warning("giving way, un-acknowledged", reason=type(error).__name__)
+        log.warning("giving way, un-acknowledged", reason=reason_of(error))
         self._stopping = True
         self._on_fatal(error)
 

@@ -14,6 +14,9 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c_py
 
 from stream_maas import topics
+from stream_maas.errors import BrokerError
+from stream_maas.records import Outgoing
+from stream_maas.worker.batches import send_batches
 from tests.support.deployment import ReadAll, create_topics
 from tests.support.log_reading import Tap
 from tests.support.traffic import text_request
@@ -81,6 +84,9 @@ async def test_records_of_hostile_clients_are_answered_once(
                 answer = await producer.client.send(leader, ask)
                 assert answer.topics[0][1][0][1] == 0, "the broker takes it"
             await visible.until(sum(expected.values()), "all answers", stall_s=60)
+        with pytest.raises(BrokerError, match="has no partition 7"):
+            # What a worker meets when somebody adds partitions to the request topic alone.
+            await send_batches(producer, {(topics.results(prefix), 7): [Outgoing(None, b"{}", [])]}, [])
         await producer.stop()
         assert await worker.stop() == 0
     results = [json.loads(record.value) for record in await read_all(kafka, topics.results(prefix))]
