@@ -14,6 +14,10 @@ from stream_maas.worker.outage import AuditRefusedError
 from stream_maas.worker.producers import read_error
 from stream_maas.worker.publisher import Publisher
 
+AHEAD_S = 1.0
+"""Longest life of an empty transaction. It keeps no reader waiting: nobody has written under it. Ending one costs as
+much as ending a full one, so it is not opened for those that come less often."""
+
 
 class TransactionalPublisher(Publisher):
     """One transactional producer for everything, fenced by the consumer group."""
@@ -27,6 +31,7 @@ class TransactionalPublisher(Publisher):
         self._group_id = group_id
         self._transactional_id = transactional_id
         self._transaction_timeout_ms = transaction_timeout_ms
+        self._ahead_s = min(AHEAD_S, transaction_timeout_ms / 4000)
         self._recent: set[TopicPartition] = set()
         """Input partitions of the last interval: most likely those of the next one."""
         self._boxed = False

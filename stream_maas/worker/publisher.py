@@ -45,7 +45,6 @@ from stream_maas.worker.way_back import WayBack
 
 log = structlog.get_logger()
 
-
 MakeMover = Callable[[Spool, Mapping[str, Any]], SpoolMover]
 """From the spool and the common keyword arguments of a producer."""
 OnCommit = Callable[[Sequence[tuple[Chunk, Answered]], Mapping[TopicPartition, int], float], None]
@@ -56,6 +55,8 @@ class Publisher:
     """Common half: joins chunks to the open interval, decides when to finish it, recovers."""
 
     mode = ""
+    _ahead_s = 0.0
+    """How long an interval that was opened ahead of its first row waits for it; 0: opening one takes no time."""
 
     def __init__(
         self,
@@ -173,7 +174,7 @@ class Publisher:
             rows = {(self._topics.audit, partition): list(events) for partition, events in take().items()}
             if not rows:
                 return
-            alone = self._open is None
+            alone = self._open is None or not self._open.chunks
             try:
                 await self._send_rows(await self._opened(), rows)
             except Exception as error:  # noqa: BLE001 - rule 5
@@ -192,12 +193,15 @@ class Publisher:
         """Seconds until the open interval is due; None when none is open.
 
         It stays open for the part of `commit_interval_ms` that its chunks are full: nearly empty chunks mean that the
-        worker keeps up and latency counts, full ones that it does not and large transactions count.
+        worker keeps up and latency counts, full ones that it does not and large transactions count. One without chunks
+        was opened ahead.
         """
         interval = self._open
         if interval is None:
             return 0.0 if self._expecting else None
-        fills = [chunk.fill_ratio for chunk, _ in interval.chunks] or [1.0]
+        if not interval.chunks:
+            return max(0.0, interval.began_s + max(self._interval_s, self._ahead_s) - time.monotonic())
+        fills = [chunk.fill_ratio for chunk, _ in interval.chunks]
         share = min(1.0, sum(fills) / len(fills))
         return max(0.0, interval.began_s + self._interval_s * share - time.monotonic())
 
@@ -245,7 +249,7 @@ class Publisher:
         interval, self._open = self._open, None
         if interval is None:
             return
-        self._expecting = bool(interval.chunks) and self._consumer().unfinished_count > 0
+        self._expecting = self._ahead_s > 0 and bool(interval.chunks)
         started_s = time.monotonic()
         try:
             await self._commit(interval)
