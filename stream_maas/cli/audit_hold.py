@@ -22,6 +22,7 @@ from stream_maas.cli.common import (
     run_async,
     usage_error,
 )
+from stream_maas.cli.times import written
 
 if TYPE_CHECKING:
     from stream_maas.settings import Settings
@@ -110,10 +111,13 @@ async def _list(settings: Settings, folder: Path | None, output: Output) -> int:
     for row in found.values():
         if output.as_json:
             output.emit(row)
-    columns = ("hold", "from_us", "to_us", "reason")
-    if found:
-        output.table(columns, [["" if row[name] is None else row[name] for name in columns] for row in found.values()])
-    output.print(f"{len(found)} holds in force")
+    rows = [
+        (row["hold"], *("" if row[at] is None else written(row[at]) for at in ("from_us", "to_us")), row["reason"])
+        for row in found.values()
+    ]
+    if rows:
+        output.table(("hold", "from", "to", "reason"), rows)
+    output.print(f"{len(found)} {'hold is' if len(found) == 1 else 'holds are'} in force")
     return EXIT_OK
 
 

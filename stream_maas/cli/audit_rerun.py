@@ -35,7 +35,7 @@ _SHOWN = 20
 def rerun(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Event ids, topic:partition:offset.", show_default="all"),
+        typer.Argument(metavar="[ID]...", help="Ids of events, or of their requests.", show_default="all"),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="So many predictions at most.")] = 1_000,
     time: Annotated[
@@ -92,7 +92,7 @@ async def _rerun(
     from stream_maas.inference import Catalog
     from stream_maas.kafka.acts import by_operator, record_act
     from stream_maas.keystore import open_existing
-    from stream_maas.replay.rerunning import Wanted, find_decisions, open_inputs
+    from stream_maas.replay.rerunning import Wanted, find_decisions, names_of, open_inputs
     from stream_maas.rerun import rerun as run
 
     offsets = await _offsets(settings, window[0], partitions)
@@ -107,7 +107,11 @@ async def _rerun(
     body = {"what": "rerun", "topic": topics.audit(settings.topics.prefix), "records": len(chosen)}
     await record_act(settings, "replayed", body | by_operator(purpose=purpose))
     pairs = [(each, verdict) for each, verdict in zip(recorded, judged, strict=True) if each.event_id in chosen]
-    return _show(pairs, output)
+    found = {name for event in events if event.id in chosen for name in names_of(event)}
+    unknown = [name for name in ids if name not in found]
+    if unknown:
+        output.warn(f"{len(unknown)} of the ids name no prediction (any more), the first one is {unknown[0]}")
+    return _show(pairs, output, complete=not unknown)
 
 
 async def _offsets(settings: Settings, from_ms: int | None, partitions: Sequence[int] | None) -> dict[int, int] | None:
@@ -119,7 +123,7 @@ async def _offsets(settings: Settings, from_ms: int | None, partitions: Sequence
     return logs.beginnings | await offsets_at(logs, from_ms)
 
 
-def _show(pairs: Sequence[tuple[Recorded, Judged]], output: Output) -> int:
+def _show(pairs: Sequence[tuple[Recorded, Judged]], output: Output, *, complete: bool) -> int:
     from stream_maas.rerun import Verdict
 
     counts = Counter(judged.verdict for _, judged in pairs)
@@ -141,7 +145,7 @@ def _show(pairs: Sequence[tuple[Recorded, Judged]], output: Output) -> int:
     if len(told) > _SHOWN:
         output.print(f"and {len(told) - _SHOWN} more, see --json", style="dim")
     code = EXIT_OK
-    if counts["not_reproducible"] or not pairs:
+    if counts["not_reproducible"] or not pairs or not complete:
         code = EXIT_INCOMPLETE
     if counts["label_flip"] or counts["diverged"]:
         code = EXIT_PROBLEM

@@ -31,6 +31,7 @@ class Wanted:
     """Partition -> first offset of the audit topic."""
     until_ms: int | None = None
     ids: Collection[str] = ()
+    """Of events, or of the requests that they are about."""
     limit: int = 1_000
     """So many predictions; the batch mates that were read on the way come along."""
 
@@ -56,12 +57,17 @@ async def find_decisions(settings: Settings, wanted: Wanted) -> tuple[list[Audit
                     continue
                 events.append(event)
                 late = wanted.until_ms is not None and event.time_us > wanted.until_ms * 1000
-                if not late and len(chosen) < wanted.limit and (not ids or event.id in ids):
+                if not late and len(chosen) < wanted.limit and (not ids or names_of(event) & ids):
                     chosen.add(event.id)
                     if event.decision.batch is not None:
                         batches.add(event.decision.batch.id)
     mates = [e for e in events if e.id in chosen or (e.decision.batch is not None and e.decision.batch.id in batches)]
     return mates, chosen
+
+
+def names_of(event: AuditEvent) -> set[str]:
+    """By what an event can be asked for: its id, and that of the request it is about."""
+    return {event.id, event.decision.request_id}
 
 
 def _prediction(value: bytes) -> AuditEvent | None:
