@@ -7,6 +7,7 @@ and expect the right alphabet; length and prefix are the recognizer's business u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import mul
 from typing import Final
 
@@ -89,3 +90,27 @@ def mod97(iban: str) -> bool:
     `iban` holds upper-case letters and digits only.
     """
     return int((iban[4:] + iban[:4]).translate(_LETTER_VALUES)) % 97 == 1
+
+
+def weighted(digits: str, weights: Sequence[int]) -> int:
+    """Sum of digits times weights, over the shorter of both."""
+    return sum(map(mul, digits.encode("ascii").translate(_VALUES), weights))
+
+
+def mod11_10(digits: str) -> bool:
+    """ISO 7064 MOD 11,10: Germany, Croatia."""
+    product = 10
+    for digit in digits[:-1]:
+        total = (int(digit) + product) % 10 or 10
+        product = total * 2 % 11
+    return (product + int(digits[-1])) % 10 == 1
+
+
+def mod97_pair(digits: str) -> bool:
+    """The last two digits are 97 minus the rest modulo 97."""
+    return 97 - int(digits[:-2]) % 97 == int(digits[-2:])
+
+
+def is_short_date(year: int, month: int, day: int) -> bool:
+    """A day in some century: two digits do not say which."""
+    return is_date(1900 + year, month, day) or is_date(2000 + year, month, day)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from stream_maas.privacy import checksums, national
+from stream_maas.privacy import checksums, national_world
 from stream_maas.privacy.announced import gate, locator
 from stream_maas.privacy.rows import Code, Located, Number, Recognizer, Shaped
 
@@ -14,7 +14,7 @@ _CNPJ_CUES: Final = ("cnpj", "cadastro nacional da pessoa jurídica")
 
 def _trim_cnpj(candidate: str) -> tuple[int, int] | None:
     value = "".join(filter(str.isalnum, candidate.upper()))
-    return (0, len(candidate)) if national.br_cnpj(value) else None
+    return (0, len(candidate)) if national_world.br_cnpj(value) else None
 
 
 _CNPJ_LETTERS: Final = locator(_CNPJ_CUES, "[0-9A-Za-z]{8}/?[0-9A-Za-z]{4}-?[0-9]{2}", 3)
@@ -32,7 +32,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Number(
         name="br_cnpj", entity_type="CNPJ", pack="br", score=96,
-        layouts=("14", "2.3.3/4-2", "2~3~3~4~2", "8/4-2", "2 3 3/4-2", "12-2", "8-4-2"), verify=national.br_cnpj,
+        layouts=("14", "2.3.3/4-2", "2~3~3~4~2", "8/4-2", "2 3 3/4-2", "12-2", "8-4-2"), verify=national_world.br_cnpj,
         strong=True,
         found_by="14 digits", checked_by="two check digits",
     ),
@@ -52,22 +52,22 @@ ROWS: Final[tuple[Recognizer, ...]] = (
             "carta de condução",
             "registro cnh", "número da cnh",
         ),
-        verify=national.br_cnh, found_by="11 digits", checked_by="two check digits",
+        verify=national_world.br_cnh, found_by="11 digits", checked_by="two check digits",
     ),
     Number(
         name="br_pis", entity_type="PIS", pack="br", score=91, layouts=("3.5.2-1", "3.5.2/1", "3 5 2 1", "3 5 2-1"),
-        verify=national.br_pis, found_by="`ddd.ddddd.dd-d`", checked_by="check digit",
+        verify=national_world.br_pis, found_by="`ddd.ddddd.dd-d`", checked_by="check digit",
     ),
     Number(
         name="br_pis_announced", entity_type="PIS", pack="br", score=97, layouts=("11", "10-1"),
         cues=("pis", "pasep", "pis/pasep", "pis pasep", "nis", "nit", "número do pis", "inscrição social"),
-        verify=national.br_pis, found_by="11 digits", checked_by="check digit",
+        verify=national_world.br_pis, found_by="11 digits", checked_by="check digit",
     ),
     Number(
         name="br_voter", entity_type="VOTER_ID", pack="br", score=96, layouts=("12", "4~4~4", "8 2 2", "8-2-2"),
         cues=("título de eleitor", "titulo de eleitor", "título eleitoral", "titulo eleitoral", "título", "eleitor",
         "voter id"),
-        verify=national.br_voter, found_by="12 digits", checked_by="two check digits, state",
+        verify=national_world.br_voter, found_by="12 digits", checked_by="two check digits, state",
     ),
     Number(
         name="br_rg", entity_type="RG", pack="br", score=75,

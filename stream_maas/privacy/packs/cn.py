@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream_maas.privacy import checksums, national
+from stream_maas.privacy import checksums, national_world
 from stream_maas.privacy.announced import gate, locator
 from stream_maas.privacy.rows import LONG_WORD, Code, Located, Number, Recognizer, Shaped
 
@@ -16,7 +16,7 @@ _USCC: Final = "0-9A-HJ-NP-RTUWXY"
 
 def _trim_uscc(candidate: str) -> tuple[int, int] | None:
     value = candidate.upper()
-    return (0, 18) if len(value) == 18 and any(map(str.isdigit, value)) and national.cn_uscc(value) else None
+    return (0, 18) if len(value) == 18 and any(map(str.isdigit, value)) and national_world.cn_uscc(value) else None
 
 
 ROWS: Final[tuple[Recognizer, ...]] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream_maas.privacy import national
+from stream_maas.privacy import national_world
 from stream_maas.privacy.rows import Code, Number, Recognizer
 
 _SSN_FORM: Final = "(?!000|666|9)[0-9]{3}(?!00)[0-9]{2}(?!0000)[0-9]{4}"
@@ -39,7 +39,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         form="(?:0[0-9]|1[0-2]|2[1-9]|3[0-2]|6[1-9]|7[0-2]|80)[0-9]{7}",
         cues=("aba", "routing", "routing number", "routing no", "aba number", "aba routing number", "rtn",
         "transit number", "wire"),
-        verify=national.aba_routing, found_by="9 digits", checked_by="weights 3-7-1, district",
+        verify=national_world.aba_routing, found_by="9 digits", checked_by="weights 3-7-1, district",
     ),
     Number(
         name="bank_account", entity_type="BANK_ACCOUNT", pack="core", score=52,
@@ -65,7 +65,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         name="us_npi", entity_type="US_NPI", pack="us", score=81, layouts=("10", "3~3~4", "4~3~3"),
         form="[12][0-9]{9}",
         cues=("npi", "national provider", "national provider identifier", "provider number", "npi number"),
-        verify=national.us_npi,
+        verify=national_world.us_npi,
         found_by="10 digits", checked_by="Luhn with 80840",
     ),
     Code(

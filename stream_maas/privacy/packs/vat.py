@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from stream_maas.privacy import national
+from stream_maas.privacy import checksums, national
 from stream_maas.privacy.checksums import luhn
 from stream_maas.privacy.rows import Code, Number, Recognizer
 
@@ -22,7 +22,7 @@ _NUMBERS: Final[dict[str, tuple[tuple[str, ...], str, Verify | None]]] = {
     "BG": (("AA~999999999", "AA~9999999999"), "[0-9]{9,10}", None),
     "CY": (("AA~99999999A",), "[0-9]{8}[A-Z]", None),
     "CZ": (("AA~99999999", "AA~999999999", "AA~9999999999"), "[0-9]{8,10}", national.cz_vat),
-    "DE": (("AA~999999999", "AA~999~999~999", "AA 999-999.999", "AA 99 9999999"), "[1-9][0-9]{8}", national.mod11_10),
+    "DE": (("AA~999999999", "AA~999~999~999", "AA 999-999.999", "AA 99 9999999"), "[1-9][0-9]{8}", checksums.mod11_10),
     "DK": (("AA~99999999", "AA 99 99 99 99"), "[0-9]{8}", national.dk_vat),
     "EE": (("AA~999999999", "AA 999 999 999"), "[0-9]{9}", national.ee_vat),
     "EL": (("AA~999999999",), "[0-9]{9}", national.gr_vat),
@@ -98,7 +98,7 @@ def _bare(value: str) -> bool:
             national.cz_vat,
         )  # fmt: skip
     elif len(value) == 9:
-        checks = (national.mod11_10, national.gr_vat, national.gb_vat, national.pt_nif, national.ee_vat, luhn)
+        checks = (checksums.mod11_10, national.gr_vat, national.gb_vat, national.pt_nif, national.ee_vat, luhn)
     elif len(value) == 10:
         checks = (national.pl_nip, national.be_vat, national.sk_vat, luhn)
     else:
