@@ -136,7 +136,7 @@ async def test_two_sealers_of_one_partition_sign_the_same_roots(kafka: str, pref
             writers = [Writer(topic=topic, partition=0), Writer(topic=topic, partition=1, session="b" * 32)]
             for step in range(8):
                 for writer in writers:
-                    await write(kafka, topic, writer.run(130, heartbeat_every=13), partition=writer.partition)
+                    await write(kafka, topic, writer.run(1000, heartbeat_every=100), partition=writer.partition)
                 if step == 3:
                     first.kill()
                     await first.start().ready()
