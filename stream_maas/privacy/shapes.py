@@ -15,6 +15,7 @@ Finder = Callable[[str, str | None, Known], Iterable[Span]]
 
 _HEAD_CHUNK_CHARS: Final = 64
 """Longest local part of RFC 5321; longer ones are walked chunk by chunk."""
+_LETTER: Final = re.compile(r"[^\W\d_]")
 _ASCII_ALPHANUMERIC: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
@@ -91,6 +92,8 @@ def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
     trim = row.trim
 
     def find(text: str, hint: str | None, known: Known) -> Iterator[Span]:
+        if key is not None and hint != row.entity_type and not _LETTER.search(text):
+            return  # nothing can announce anything
         match = search(text)
         last_end = 0
         while match:
