@@ -59,7 +59,7 @@ def parse(name: str, body: bytes) -> Command | None:
     kind = COMMANDS.get(name)
     try:
         return msgspec.json.decode(body, type=kind) if kind is not None else None
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 
 

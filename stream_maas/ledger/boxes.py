@@ -162,7 +162,7 @@ def unpack(content: bytes) -> dict[str, BoxedRequest]:
     """Event id -> request. Raises `LedgerError` for content that `pack` did not make."""
     try:
         return {event_id: _decode_request(member) for event_id, member in _decode_content(content).items()}
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise LedgerError("box: its content is not what this version writes") from None
 
 

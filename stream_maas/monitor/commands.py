@@ -63,7 +63,7 @@ def decode_command(value: bytes) -> Command:
     """A command record's value. Raises `UndecodableError` for anything else."""
     try:
         command: Command = _DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UndecodableError("value: not a command to the monitor") from None
     return command
 

@@ -92,7 +92,7 @@ def decode_entry(value: bytes) -> Entry:
     """Raises `UndecodableError`."""
     try:
         entry: Entry = _DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UndecodableError("value: not a journal entry of this version") from None
     return entry
 

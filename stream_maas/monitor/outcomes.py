@@ -180,7 +180,7 @@ def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
         offset = record.offset
         try:
             event = decode(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             writer = _writer_of_other(record.value or b"")
             if writer is None:
                 unreadable.append(offset)
@@ -240,7 +240,7 @@ def _writer_of_other(value: bytes) -> _Writer | None:
     """The writer of an event of another type (a session's heartbeat, a model that was loaded); None for no event."""
     try:
         event = _SERVICE_EVENTS.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if event.type.startswith(DECISION_PREFIX):
         return None

@@ -144,7 +144,7 @@ def _pack(document: Any) -> bytes:
 def _unpack(value: bytes) -> dict[str, Any]:
     try:
         document = msgspec.msgpack.decode(zlib.decompress(value))
-    except (zlib.error, msgspec.DecodeError):
+    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UndecodableError("monitor state: a record cannot be read") from None
     if not isinstance(document, dict):
         raise UndecodableError("monitor state: a record cannot be read")
