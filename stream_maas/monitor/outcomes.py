@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -57,11 +57,16 @@ class Outcome(NamedTuple):
         return self.code != ANSWERED and self.code not in CLIENT_FAULTS
 
 
+_TIME_CHARS = len("2026-11-22T15:00:00.000000")
+_Int = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+"""No event of ours has a larger one (docs/audit-format.md), and no array of ours could hold it."""
+
+
 class _Request(msgspec.Struct, gc=False):
     topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
+    partition: _Int
+    offset: _Int
+    timestamp_ms: _Int
     lane: str
 
 
@@ -75,13 +80,13 @@ class _Model(msgspec.Struct, gc=False):
 
 
 class _Timings(msgspec.Struct, gc=False):
-    queue: int
-    total: int
+    queue: _Int
+    total: _Int
 
 
 class _Session(msgspec.Struct, gc=False):
     id: str
-    counter: int
+    counter: _Int
 
 
 class _Writer(msgspec.Struct):
@@ -213,14 +218,19 @@ def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
                 request.timestamp_ms,
             )
         )
-        times.append(event.time[:26])
+        times.append(event.time[:_TIME_CHARS])
+    wrong = _wrong_times(times)
+    if wrong:
+        unreadable = sorted([*unreadable, *(rows[place][1] for place in wrong)])
+        rows = [row for place, row in enumerate(rows) if place not in wrong]
+        times = [time for place, time in enumerate(times) if place not in wrong]
     columns = np.array(rows, dtype=np.int64).reshape(-1, 7).T
     chained = np.array(links, dtype=np.int64).reshape(-1, 3).T
     return Outcomes(
         kinds=[Outcome(*kind) for kind in kinds],
         kind=columns[0],
         offset=columns[1],
-        event_us=np.array(times, dtype="datetime64[us]").astype(np.int64),
+        event_us=_instants(times),
         total_us=columns[2],
         queue_us=columns[3],
         requests=list(requests),
@@ -234,6 +244,25 @@ def read_outcomes(records: Sequence[AuditRecord]) -> Outcomes:
         counter=chained[1],
         link_offset=chained[2],
     )
+
+
+def _instants(times: Sequence[str]) -> Int64s:
+    """Epoch microseconds of RFC 3339 times without their zone. Raises `ValueError`."""
+    return np.array(times, dtype="datetime64[us]").astype(np.int64)
+
+
+def _wrong_times(times: Sequence[str]) -> set[int]:
+    """Places of those that are no times after 1970. They are looked for one by one only if there is one."""
+    try:
+        # The length comes first: NumPy takes words such as "now" for times.
+        right = {_TIME_CHARS}.issuperset(map(len, times)) and _instants(times).min(initial=0) >= 0
+    except ValueError:
+        right = False
+    if right:
+        return set()
+    if len(times) == 1:
+        return {0}
+    return {place for place, time in enumerate(times) if _wrong_times([time])}
 
 
 def _writer_of_other(value: bytes) -> _Writer | None:

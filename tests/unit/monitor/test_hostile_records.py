@@ -57,3 +57,41 @@ def test_state_that_is_none_is_undecodable() -> None:
 def test_a_box_with_nested_content_is_refused() -> None:
     with pytest.raises(boxes.LedgerError):
         boxes.unpack(b'{"e":' + DEEP + b"}")
+
+
+def event(**changes: str) -> bytes:
+    text = (
+        '{"data":{"request":{"lane":"default","offset":OFFSET,"partition":0,"timestamp_ms":0,"topic":"maas.requests"},'
+        '"timings_us":{"queue":1,"total":TOTAL},"writer":{"session":{"counter":COUNTER,"id":"s"}}},'
+        '"time":"TIME","type":"org.stream-maas.audit.decision.v2"}'
+    )
+    filled = {"OFFSET": "5", "TOTAL": "2", "COUNTER": "0", "TIME": "2026-11-22T15:00:00.000000Z"} | changes
+    for name, value in filled.items():
+        text = text.replace(name, value)
+    return text.encode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"TIME": "9999-99-99"},
+        {"TIME": "9999-99-99T00:00:00.000000Z"},
+        {"TIME": "0001-01-01T00:00:00.000000Z"},
+        {"TIME": "now"},
+        {"TIME": "NaT"},
+        {"TIME": ""},
+        {"OFFSET": "9223372036854775808"},
+        {"TOTAL": "1" * 30},
+        {"COUNTER": "18446744073709551615"},
+    ],
+    ids=str,
+)
+def test_an_event_that_none_of_us_could_have_written_is_unreadable_and_its_neighbours_are_not(
+    changes: dict[str, str],
+) -> None:
+    values = [event(), event(**changes), event(TOTAL="3")]
+    read = read_outcomes([InputRecord("maas.audit", 0, offset, 0, b"k", value) for offset, value in enumerate(values)])
+    assert list(read.unreadable) == [1]
+    assert list(read.offset) == [0, 2]
+    assert list(read.total_us) == [2, 3]
+    assert set(read.event_us.tolist()) == {1_795_359_600_000_000}
