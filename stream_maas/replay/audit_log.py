@@ -161,7 +161,9 @@ async def read_range(logs: Logs, partition: int, start: int, end: int) -> list[K
     store = logs.store(partition)
     front = front_of(logs, partition, store)
     if start < front.size:
-        raise IncompleteError(f"partition {partition}: event {start} was pruned; next: begin with {front.size}")
+        raise IncompleteError(
+            f"partition {partition}: event {start} was pruned; the first one left is {front.size}; next: begin there"
+        )
     first, offset = front.size, front.offset
     if store is not None:
         block = start // BLOCK_EVENTS
