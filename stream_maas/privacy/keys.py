@@ -6,7 +6,6 @@ own. Keys never stand in a policy, an audit event or a log.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from typing import Final, Protocol
@@ -17,31 +16,24 @@ from stream_maas.privacy.transform import EPOCH_PATTERN
 _MIN_SECRET_CHARS: Final = 32
 _MOST_KEPT: Final = 4096
 """Derived keys kept; a purpose is the client's word, so their number must be bounded."""
-_BLOCK_BYTES: Final = 64
-_INNER_PAD: Final = bytes(code ^ 0x36 for code in range(256))
-_OUTER_PAD: Final = bytes(code ^ 0x5C for code in range(256))
 _EPOCH: Final = re.compile(EPOCH_PATTERN)
 
 
 class PseudonymKey:
     """A key and the epoch that every pseudonym made with it names. `secret` has 32 bytes or more."""
 
-    __slots__ = ("_inner", "_outer", "kid", "secret")
+    __slots__ = ("_state", "kid", "secret")
 
     def __init__(self, kid: str, secret: bytes) -> None:
         self.kid: Final = kid
         self.secret: Final = secret
-        block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK_BYTES else secret).ljust(_BLOCK_BYTES, b"\0")
-        self._inner = hashlib.sha256(block.translate(_INNER_PAD))
-        self._outer = hashlib.sha256(block.translate(_OUTER_PAD))
+        self._state = hmac.new(secret, digestmod="sha256")
 
     def mac(self, message: bytes) -> bytes:
-        """HMAC-SHA256 (RFC 2104), 32 bytes: both hashes go on from where the key has left them."""
-        inner = self._inner.copy()
-        inner.update(message)
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return outer.digest()
+        """HMAC-SHA256 (RFC 2104), 32 bytes. It goes on from where the key has left the hashes."""
+        mac = self._state.copy()
+        mac.update(message)
+        return mac.digest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PseudonymKey) and (self.kid, self.secret) == (other.kid, other.secret)
