@@ -17,6 +17,7 @@ from stream_maas.cli.common import (
     Bootstrap,
     ConfigFile,
     Json,
+    Kek,
     Output,
     Prefix,
     Purpose,
@@ -57,10 +58,7 @@ def rerun(
     key_store: Annotated[
         Path | None, typer.Option("--key-store", metavar="FILE", help="Data keys.", show_default="audit.key_store")
     ] = None,
-    key_encryption_key: Annotated[
-        Path | None,
-        typer.Option("--kek", metavar="FILE", help="Key that wraps them.", show_default="audit.key_encryption_key"),
-    ] = None,
+    key_encryption_key: Kek = None,
     purpose: Purpose = None,
     bootstrap: Bootstrap = None,
     prefix: Prefix = None,

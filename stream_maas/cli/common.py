@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Coroutine, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -66,6 +67,10 @@ ConfigFile = Annotated[
         show_default=False,
         rich_help_panel=KAFKA_PANEL,
     ),
+]
+Kek = Annotated[
+    Path | None,
+    typer.Option("--kek", metavar="FILE", help="Key that wraps them.", show_default="audit.key_encryption_key"),
 ]
 Reason = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log. No personal data.")

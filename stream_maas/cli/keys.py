@@ -13,6 +13,7 @@ from stream_maas.cli.common import (
     Bootstrap,
     ConfigFile,
     Json,
+    Kek,
     Output,
     Prefix,
     Reason,
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 KeyStoreFile = Annotated[
     Path | None, typer.Option("--key-store", metavar="FILE", help="Data keys.", show_default="audit.key_store")
-]
-Kek = Annotated[
-    Path | None,
-    typer.Option("--kek", metavar="FILE", help="Key that wraps them.", show_default="audit.key_encryption_key"),
 ]
 _IDS_PER_EVENT = 500
 """An audit event has to stay below 64 KiB."""

@@ -17,7 +17,6 @@ from aiokafka import TopicPartition
 from stream_maas import __version__, kafka, ner, pipeline, topics, wire
 from stream_maas.errors import ServiceError
 from stream_maas.inference import Catalog
-from stream_maas.kafka.arguments import addresses
 from stream_maas.keystore import digest_key
 from stream_maas.privacy import Redactor
 from stream_maas.records import Answered
@@ -117,12 +116,7 @@ class Worker:
         redactor.self_test()
         for name in strangers():
             log.warning("this environment variable names no setting; look at its spelling", variable=name)
-        logs.configure(
-            log_format=settings.worker.log_format,
-            level=settings.worker.log_level,
-            redact=redactor.redact_line,
-            known=[host for host, _ in addresses(settings.kafka)],
-        )
+        logs.set_up(settings, redactor)
         self._health.warning = redactor.warning
         if redactor.warning:
             log.warning("slow engine of redaction", reason=redactor.warning)
@@ -373,7 +367,7 @@ def run_worker(settings: Settings, *, on_ready: Callable[[Ready], None]) -> int:
 
     Raises `ServiceError` (settings, bundles, broker, topics) before serving begins.
     """
-    logs.configure(log_format=settings.worker.log_format, level=settings.worker.log_level)
+    logs.set_up(settings)
     crash.leave_nothing()
 
     async def main() -> tuple[int, bool]:

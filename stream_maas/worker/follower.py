@@ -29,7 +29,6 @@ from aiokafka.errors import KafkaError
 
 from stream_maas import kafka
 from stream_maas.errors import BrokerError
-from stream_maas.kafka.arguments import addresses
 from stream_maas.privacy import Redactor
 from stream_maas.settings import Settings
 from stream_maas.topics import Role
@@ -161,13 +160,7 @@ class Follower:
 
     async def _set_up_logs(self) -> None:
         redactor = await asyncio.get_running_loop().run_in_executor(None, Redactor, self._settings.privacy)
-        worker = self._settings.worker
-        logs.configure(
-            log_format=worker.log_format,
-            level=worker.log_level,
-            redact=redactor.redact_line,
-            known=[host for host, _ in addresses(self._settings.kafka)],
-        )
+        logs.set_up(self._settings, redactor)
 
     async def _follow(self, web: ProbeServer | None) -> None:
         app = chunk_app(
@@ -401,7 +394,7 @@ def run_follower(follower: Callable[[], Follower], handler: Callable[[Follower],
 
     Both are made inside the event loop.
     """
-    logs.configure(log_format=settings.worker.log_format, level=settings.worker.log_level)
+    logs.set_up(settings)
 
     async def main() -> tuple[int, bool]:
         made = follower()

@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 import structlog
 
+from stream_maas.kafka.arguments import addresses
+from stream_maas.privacy import Redactor
+from stream_maas.settings import Settings
+
 NOISY_LOGGERS = {
     "aiokafka": logging.ERROR,  # retries are told by our own one-line messages
     "faust": logging.ERROR,
@@ -18,6 +22,16 @@ NOISY_LOGGERS = {
     "stream_maas.worker.transport": logging.WARNING,  # Faust services log their start and stop under our module
     "asyncio": logging.WARNING,
 }
+
+
+def set_up(settings: Settings, redactor: Redactor | None = None) -> None:
+    """`configure` by the settings of a process: at its start, and again when it has a redactor."""
+    configure(
+        log_format=settings.worker.log_format,
+        level=settings.worker.log_level,
+        redact=redactor.redact_line if redactor is not None else None,
+        known=[host for host, _ in addresses(settings.kafka)],
+    )
 
 
 def configure(

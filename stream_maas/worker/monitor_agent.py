@@ -369,7 +369,7 @@ def run_monitor(settings: Settings, rules: Ruleset, *, read: Reader, on_ready: C
 
     Raises `ServiceError` (settings, broker, topics) before it follows.
     """
-    logs.configure(log_format=settings.worker.log_format, level=settings.worker.log_level)
+    logs.set_up(settings)
     # A pass costs as much as dozens of events: larger chunks than a worker takes.
     worker = settings.worker
     chunk = max(worker.chunk_max_records, CHUNK_RECORDS)

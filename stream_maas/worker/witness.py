@@ -240,7 +240,7 @@ def witness_key(settings: Settings) -> SigningKey:
 def run_witness(settings: Settings, log_keys: Sequence[VerifierKey], *, on_ready: Callable[[Ready], None]) -> int:
     """Run one witness until SIGTERM or SIGINT; 0. Raises `LedgerError` for its key."""
     key = witness_key(settings)
-    logs.configure(log_format=settings.worker.log_format, level=settings.worker.log_level)
+    logs.set_up(settings)
 
     async def main() -> tuple[int, bool]:
         shell = Shell(settings, Health(stall_s=settings.worker.stall_ms / 1000))
