@@ -74,7 +74,7 @@ class LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     _records_iterator: Iterator[InputRecord] | None
 
     def __iter__(self) -> Iterator[InputRecord]:
-        """As `__next__` until the end, without a call per record. Whoever breaks off may go on later."""
+        """Without a call per record. Whoever breaks off may go on later."""
         while self._records_iterator is not None:
             try:
                 # No `yield from`: breaking off would close the inner generator too.
@@ -88,13 +88,9 @@ class LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 self._records_iterator = None
 
     def __next__(self) -> Any:
-        try:
-            return super().__next__()
-        except _DECODING_FAILED:
-            if not self._records.repeat():
-                raise
-        self._records_iterator = self._unpack_records()
-        return next(self)
+        for record in self:
+            return record
+        raise StopIteration
 
     def _consumer_record(self, tp: Any, record: Any) -> InputRecord:
         return InputRecord(

@@ -486,8 +486,7 @@ async def _fetch_stable_offsets(coordinator: Any, partitions: Any) -> dict[Topic
     )
     response = await coordinator._send_req(request)
     _raise_for(coordinator, response.error_code)
-    codes = {row[4] for _, rows, _ in response.topics for row in rows}
-    coordinator.offsets_held_open = UNSTABLE_OFFSET_COMMIT in codes
+    coordinator.offsets_held_open = False
     offsets = {}
     for topic, rows, _ in response.topics:
         for partition, offset, _epoch, metadata, code, _ in rows:
@@ -499,6 +498,7 @@ async def _fetch_stable_offsets(coordinator: Any, partitions: Any) -> dict[Topic
 
 def _raise_for(coordinator: Any, code: int) -> None:
     if code == UNSTABLE_OFFSET_COMMIT:
+        coordinator.offsets_held_open = True
         raise UnstableOffsetError
     error = kafka_errors.for_code(code)
     if error is kafka_errors.NoError:
