@@ -9,14 +9,16 @@ ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-# Dependencies first: they change rarely, so this layer is kept. Hashes are checked and nothing is compiled.
+# For the kernels of stream_maas/native/; the compiler stays behind in this stage.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+# Dependencies first: they change rarely, so this layer is kept. Hashes are checked and none of them is compiled.
 COPY deploy/requirements.lock deploy/requirements-build.lock ./
 RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements-build.lock \
  && python -m venv /opt/stream-maas && /opt/stream-maas/bin/pip install --require-hashes --only-binary :all: -r requirements.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY schemas schemas
 COPY stream_maas stream_maas
-RUN /opt/build/bin/python -m hatchling build -t wheel -d /dist \
+RUN STREAM_MAAS_NATIVE=require /opt/build/bin/python -m hatchling build -t wheel -d /dist \
  && /opt/stream-maas/bin/pip install --no-deps --no-index /dist/*.whl \
  && /opt/stream-maas/bin/pip check \
  && /opt/stream-maas/bin/pip uninstall -y pip \

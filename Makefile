@@ -8,9 +8,9 @@ BIN := .venv/bin
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
-setup: .venv/.installed ## make a virtual environment with everything (again only when pyproject.toml changes)
+setup: .venv/.installed ## make a virtual environment with everything (again when it or a kernel changes)
 # pip goes first: the one that Python brings may be too old to know dependency groups.
-.venv/.installed: pyproject.toml
+.venv/.installed: pyproject.toml hatch_build.py $(wildcard stream_maas/native/*.pyx)
 	@echo "Installing into .venv (about a minute) ..."
 	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q -e '.[all]' --group dev && touch $@

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("privacy", "inference", "registry", "ledger", "monitor", "asyncapi"),
     ("wire", "topics"),
     ("records",),
-    ("errors",),
+    ("errors", "native"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 CORE_FROM = LEVEL["pipeline"]
@@ -63,7 +63,10 @@ CORE_BANNED_NAMES = {
 ENVIRONMENT_NAMES = {"os.environ", "os.environb", "os.getenv", "os.putenv"}
 
 # Module -> why it may. Each entry is an exception that somebody has to defend.
-ENVIRONMENT_READERS = {f"{PACKAGE}.settings": "it is the one reader"}
+ENVIRONMENT_READERS = {
+    f"{PACKAGE}.settings": "it is the one reader",
+    f"{PACKAGE}.native": "a kernel is chosen while modules are loaded, before there are settings",
+}
 MAY_USE: dict[str, set[str]] = {}
 
 MAX_LINES = 600

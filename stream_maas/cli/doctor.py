@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from stream_maas import native
 from stream_maas.cli.common import (
     EXIT_OK,
     EXIT_PROBLEM,
@@ -137,6 +138,11 @@ def _redactor(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "redactor", "ok", f"finds what it must in its own test; engine {redactor.engine}, policy {redactor.policy}"
         )
+    if slow := native.missing():
+        step = "unset STREAM_MAAS_NATIVE" if native.IS_OFF else "install a C compiler, then stream-maas again"
+        yield Finding("kernels", "warning", f"Python does the work of {', '.join(slow)}, slower; next: {step}")
+    else:
+        yield Finding("kernels", "ok", "compiled")
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

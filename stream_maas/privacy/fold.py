@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, compress
 from typing import Final, NamedTuple
+
+from stream_maas import native
 
 _SCRIPTS: Final = (range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xD7B0, 0xE000), range(0xF900, 0x20000))
 """Everything assigned but the Han and Hangul blocks and private use: nothing in those folds."""
@@ -72,6 +74,13 @@ def _pairs() -> Iterator[tuple[str, str]]:
 _FOLD: Final = dict(_pairs())
 
 
+_KERNEL: Final = native.load("folding")
+_MAY_CHANGE: Final[Callable[[str], bool] | None] = (
+    _KERNEL.FoldableCharacters("".join(_FOLD)).occur_in if _KERNEL else None
+)
+"""Whether anything in a text folds; most texts stay as they are."""
+
+
 def _character_class(characters: Iterable[str], astral: str) -> re.Pattern[str]:
     """A pattern for one of `characters`, written in ranges.
 
@@ -95,7 +104,14 @@ def _fold_match(match: re.Match[str]) -> str:
 
 
 def fold(text: str) -> Folded:
-    """`text` as recognizers read it. Linear in its length; ASCII text without controls is returned as it is."""
+    """`text` as recognizers read it. Linear in its length; a text that folds to itself is returned as it is."""
+    if _MAY_CHANGE is not None and not _MAY_CHANGE(text):
+        return Folded(text, None)
+    return fold_in_python(text)
+
+
+def fold_in_python(text: str) -> Folded:
+    """`fold` without the kernel."""
     if text.isascii():
         raw = text.encode("ascii")
         visible = raw.translate(None, CONTROLS)

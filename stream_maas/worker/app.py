@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from aiokafka import TopicPartition
 
-from stream_maas import __version__, kafka, ner, pipeline, topics, wire
+from stream_maas import __version__, kafka, native, ner, pipeline, topics, wire
 from stream_maas.errors import ServiceError
 from stream_maas.inference import Catalog
 from stream_maas.keystore import digest_key
@@ -120,6 +120,8 @@ class Worker:
         self._health.warning = redactor.warning
         if redactor.warning:
             log.warning("slow engine of redaction", reason=redactor.warning)
+        if slow := native.missing():
+            log.warning("kernels are not compiled: Python does their work, slower", kernels=slow)
         self._health.done("redactor")
         catalog = Catalog.load(settings.inference, meter=meter)
         tell_changes(None, catalog)

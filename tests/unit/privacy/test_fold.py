@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_maas.privacy.fold import CONTROLS, fold
+from stream_maas.privacy.fold import CONTROLS, fold, fold_in_python
 
 EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1)]
 DECIMALS = [character for character in EVERY_CHARACTER if unicodedata.category(character) == "Nd"]
@@ -79,3 +79,14 @@ def test_folding_twice_is_folding_once(text: str) -> None:
 @given(st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x20), max_size=40))
 def test_printable_ascii_is_returned_as_the_same_object(text: str) -> None:
     assert fold(text).text is text
+
+
+def test_the_kernel_lets_nothing_pass_that_folds() -> None:
+    """Where the kernel is turned off, both sides are the same, and so is this for CI's run without kernels."""
+    texts = [f"a{character}b" for character in EVERY_CHARACTER]
+    assert [text for text in texts if fold(text) != fold_in_python(text)] == []
+
+
+@given(st.text())
+def test_the_kernel_and_python_fold_alike(text: str) -> None:
+    assert fold(text) == fold_in_python(text)
