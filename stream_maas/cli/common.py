@@ -145,8 +145,15 @@ class Output:
 
     def emit(self, document: Mapping[str, Any]) -> None:
         """One JSON line on standard output, flushed: the reader may be waiting for it."""
+        self._write(json_line(document))
+
+    def write(self, text: str) -> None:
+        """Text that is the result itself, as it is, on standard output, flushed."""
+        self._write(text.encode())
+
+    def _write(self, content: bytes) -> None:
         try:
-            sys.stdout.buffer.write(json_line(document))
+            sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             raise ReaderGoneError from None

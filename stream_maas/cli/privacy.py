@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from stream_maas.cli.common import (
     load_settings,
     usage_error,
 )
+from stream_maas.cli.text_pipe import Source
 from stream_maas.errors import RequestError, SettingsError
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def redact(
         str | None, typer.Option("--text", metavar="TEXT", help="Default: standard input.", show_default=False)
     ] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Standard input is one text, even if it looks like JSON lines.")
+        bool, typer.Option("--plain", help="Standard input is plain text, even if it looks like JSON lines.")
     ] = False,
     list_types: Annotated[bool, typer.Option("--list", help="Print every entity type that can be found.")] = False,
     check_policy: Annotated[
@@ -57,8 +59,8 @@ def redact(
 
     JSON lines with `text` (and `id`, if you like) give JSON lines with `id`, the redacted `text` and `entities`; their
     offsets are Unicode code points of the original text. A line that cannot be redacted gives an error line on
-    standard error instead, and exit code 1. Anything else on standard input is one text: redacted it goes to standard
-    output, the counts by entity type to standard error.
+    standard error instead, and exit code 1. Anything else on standard input is plain text: redacted it goes to standard
+    output, line by line where it comes slowly, the counts by entity type to standard error.
 
     Example: stream-maas redact --text "Write to ada@example.org"
     """
@@ -72,21 +74,17 @@ def redact(
     redactor = _redactor(policy, config)
     if redactor.warning:
         output.note(f"warning: {redactor.warning}")
-    lines = None
-    if text is None:
-        if sys.stdin.isatty():
-            output.note("Reading a text from the terminal; end with Ctrl-D.")
-        content = sys.stdin.buffer.read()
-        lines = None if plain else _json_lines(content)
-        if lines is None:
-            try:
-                text = content.decode()
-            except UnicodeDecodeError:
-                usage_error("standard input is not UTF-8 text")
-    if lines is not None:
-        _redact_lines(lines, redactor, tenant, output, explain=explain)
-    else:
-        _redact_text(text or "", redactor, tenant, output, explain=explain)
+    if text is None and sys.stdin.isatty():
+        output.note("Reading a text from the terminal; end with Ctrl-D.")
+    source = Source(sys.stdin.fileno()) if text is None else None
+    if source is not None and not plain and _is_json_line(source.first_line()):
+        _redact_lines(source.lines(), redactor, tenant, output, explain=explain)
+        return
+    try:
+        texts = [text or ""] if source is None else [source.everything()] if as_json else source.blocks()
+        _redact_texts(texts, redactor, tenant, output, explain=explain)
+    except UnicodeDecodeError:
+        usage_error("standard input is not UTF-8 text")
 
 
 def _redactor(policy: Path | None, config: str | None) -> Redactor:
@@ -99,15 +97,13 @@ def _redactor(policy: Path | None, config: str | None) -> Redactor:
     return Redactor(settings, model=ner.model_for(settings))
 
 
-def _json_lines(content: bytes) -> list[bytes] | None:
-    """The lines, if the first one is a JSON object with a text; None if this is a plain text."""
-    lines = content.splitlines()
-    first = next((line for line in lines if line.strip()), b"")
+def _is_json_line(line: bytes) -> bool:
+    """Whether this is a JSON object with a text."""
     try:
-        document = orjson.loads(first)
+        document = orjson.loads(line.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
-        return None
-    return lines if isinstance(document, dict) and isinstance(document.get("text"), str) else None
+        return False
+    return isinstance(document, dict) and isinstance(document.get("text"), str)
 
 
 def _redact_lines(
@@ -137,7 +133,7 @@ def _redact_lines(
 def _redact_line(
     line: bytes, redactor: Redactor, tenant: str | None, *, explain: bool
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    document = orjson.loads(line)
+    document = orjson.loads(line.removeprefix(codecs.BOM_UTF8))
     if not isinstance(document, dict) or not isinstance(document.get("text"), str):
         raise TypeError
     redacted, entities = redactor.explain(document["text"], tenant=tenant)
@@ -165,22 +161,35 @@ def _entity(entity: Entity, *, explain: bool) -> dict[str, Any]:
     return told
 
 
-def _redact_text(text: str, redactor: Redactor, tenant: str | None, output: Output, *, explain: bool) -> None:
-    redacted, entities = redactor.explain(text, tenant=tenant)
-    if output.as_json:
-        answer: dict[str, Any] = {"text": redacted.value, "redactions": dict(redacted.counts)}
+def _redact_texts(
+    texts: Iterable[str], redactor: Redactor, tenant: str | None, output: Output, *, explain: bool
+) -> None:
+    """Texts of one input, one after the other; offsets count from its beginning."""
+    counts: Counter[str] = Counter()
+    offset = 0
+    ends_line = True
+    for text in texts:
+        redacted, entities = redactor.explain(text, tenant=tenant)
+        counts.update(redacted.counts)
+        if output.as_json:
+            answer: dict[str, Any] = {"text": redacted.value, "redactions": dict(redacted.counts)}
+            if explain:
+                answer["entities"] = [_entity(entity, explain=True) for entity in entities]
+            output.emit(answer)
+            return
+        ends_line = text.endswith("\n")
+        # A block that is one JSON document comes back without the line end behind it.
+        output.write(redacted.value if redacted.value.endswith("\n") or not ends_line else f"{redacted.value}\n")
         if explain:
-            answer["entities"] = [_entity(entity, explain=True) for entity in entities]
-        output.emit(answer)
-        return
-    sys.stdout.write(redacted.value if redacted.value.endswith("\n") else f"{redacted.value}\n")
-    if explain:
-        for entity in entities:
-            output.note(
-                f"{entity.start}-{entity.end} {entity.type} by {entity.recognizer} ({entity.score:.2f}): "
-                f"{entity.operator} ({entity.rule})"
-            )
-    output.note(_summary(redacted.counts))
+            for entity in entities:
+                output.note(
+                    f"{offset + entity.start}-{offset + entity.end} {entity.type} by {entity.recognizer} "
+                    f"({entity.score:.2f}): {entity.operator} ({entity.rule})"
+                )
+        offset += len(text)
+    if not ends_line:
+        output.write("\n")
+    output.note(_summary(counts))
 
 
 def _summary(counts: Any) -> str:

@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from stream_maas.privacy.spans import Span
 from stream_maas.privacy.transform import Edit, before
-from stream_maas.privacy.treatment import Find
+from stream_maas.privacy.treatment import Find, Treatment
+from stream_maas.privacy.walk import Walk
 
 _NEXT_LITERAL = re.compile(r'"|-?[0-9][0-9.eE+-]*')
 
@@ -56,6 +57,21 @@ class Recorder:
         self._entities: dict[tuple[int, int], Entity] = {}
         self._order: list[tuple[int, int]] = []
         """Keys of `_entities` in the order of the text: none is compared with all the others."""
+
+    def listen_to(self, treatment: Treatment) -> None:
+        """Take the finds in plain text from now on, and forget those of a treatment that came to nothing."""
+        self._edits, self._new, self._entities, self._order = {}, {}, {}, []
+        treatment.listener = lambda find: self.take(find, -1, 0)
+
+    def follow(self, walk: Walk) -> None:
+        """Take the finds of a walk, which goes into JSON texts as well."""
+        walk.treatment.listener = lambda find: self.take(find, walk.leaf if walk.nesting else -1, walk.nesting)
+
+    def visit(self, walk: Walk, text: str) -> str:
+        """One pass of a walk over the text."""
+        visited = walk.text(text)
+        self.pass_done()
+        return visited
 
     def pass_done(self) -> None:
         """The text has been gone through once; the next pass sees what this one wrote."""

@@ -86,35 +86,12 @@ class Redactor:
 
     def redact_text(self, text: str, *, tenant: str | None = None) -> Redacted[str]:
         """One text under the tenant's policy; JSON text is walked as a document."""
-        plan, engine = self._for(tenant)
-        looked = _look(engine.detector, text) if plan.is_plain and is_prose(text, self._config) else None
-        if looked is not None:
-            if not looked.spans:
-                return Redacted(text, {}, None, self.nothing_found)
-            treatment = self._treatment(plan, engine, tenant, None)
-            written = _treat(treatment, text, looked)
-            if written is not None:
-                if not treatment.is_stale() and (not treatment.unsettled or written is text):
-                    return self._redacted(written, treatment)
-                walk = Walk(treatment, self._config)
-                walk.start_again()
-                return self._redacted(self._run(walk, "text", Walk.text, written), treatment)
-        walk = self._walk(plan, engine, tenant, None)
-        return self._redacted(self._run(walk, "text", Walk.text, text), walk.treatment)
+        return self._text(text, tenant, None)
 
     def explain(self, text: str, *, tenant: str | None = None) -> tuple[Redacted[str], list[Entity]]:
         """`redact_text`, and every find in the text as it was given: where it stands, who found it, what was done."""
-        plan, engine = self._for(tenant)
-        walk = self._walk(plan, engine, tenant, None)
         recorder = Recorder(text)
-        walk.treatment.listener = lambda find: recorder.take(find, walk.leaf if walk.nesting else -1, walk.nesting)
-
-        def visit(walk: Walk, value: str) -> str:
-            visited = walk.text(value)
-            recorder.pass_done()
-            return visited
-
-        redacted = self._redacted(self._run(walk, "text", visit, text), walk.treatment)
+        redacted = self._text(text, tenant, recorder)
         return redacted, recorder.entities()
 
     def redact_request(self, request: Request, *, key: bytes | None = None) -> Redacted[Request]:
@@ -163,6 +140,34 @@ class Redactor:
     def self_test(self) -> None:
         """Raises ServiceError, naming the entity type, if a canary gets through."""
         canaries.check(self.redact_line)
+
+    def _text(self, text: str, tenant: str | None, recorder: Recorder | None) -> Redacted[str]:
+        """Prose is searched before there is a walk, which most texts never need."""
+        plan, engine = self._for(tenant)
+        visit = Walk.text if recorder is None else recorder.visit
+        looked = _look(engine.detector, text) if plan.is_plain and is_prose(text, self._config) else None
+        if looked is not None:
+            if not looked.spans:
+                return Redacted(text, {}, None, self.nothing_found)
+            treatment = self._treatment(plan, engine, tenant, None)
+            if recorder is not None:
+                recorder.listen_to(treatment)
+            written = _treat(treatment, text, looked)
+            if recorder is not None:
+                recorder.pass_done()
+            if written is not None:
+                if not treatment.is_stale() and (not treatment.unsettled or written is text):
+                    return self._redacted(written, treatment)
+                walk = Walk(treatment, self._config)
+                walk.start_again()
+                if recorder is not None:
+                    recorder.follow(walk)
+                return self._redacted(self._run(walk, "text", visit, written), treatment)
+        walk = self._walk(plan, engine, tenant, None)
+        if recorder is not None:
+            recorder.listen_to(walk.treatment)
+            recorder.follow(walk)
+        return self._redacted(self._run(walk, "text", visit, text), walk.treatment)
 
     def _for(self, tenant: str | None) -> tuple[Plan, Engine]:
         return self._common if tenant is None else self._tenants.get(tenant, self._common)

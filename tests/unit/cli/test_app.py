@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -171,7 +171,10 @@ def test_redact(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def pipe(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    reader, writer = os.pipe()
+    os.write(writer, content)
+    os.close(writer)
+    monkeypatch.setattr("sys.stdin", os.fdopen(reader))
 
 
 def test_redact_json_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
