@@ -81,7 +81,7 @@ class WorkerTerms:
 
     def bags(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """As `Terms.bags`."""
-        return self._bag.bags([self._bag.words(text) for text in texts])
+        return self._bag.bags([self._bag.bag(text).terms for text in texts])
 
 
 class Model:

@@ -61,7 +61,7 @@ class TextAdapter:
         wanted = wanted_outputs(request, self._answers.names, self._answers.names)
         place, texts = read_texts(request, self._text, self._limits.max_record_rows)
         encoded = [self._encode(text, f"{place}.data[{index}]") for index, text in enumerate(texts)]
-        bags = [self._bag.words(text) for text in texts] if self._bag is not None else None
+        bags = [self._bag.bag(text).terms for text in texts] if self._bag is not None else None
         lengths = [len(ids) for ids, _ in encoded]
         return Row(len(texts), sum(lengths), None, wanted, (encoded, bags), longest=max(lengths))
 
@@ -87,7 +87,7 @@ class TextAdapter:
         if names.types is not None:
             feeds[names.types] = types
         if self._bag is not None:
-            feeds["ids"], feeds["offsets"] = self._bag.bags([words for row in rows for words in row.features[1]])
+            feeds["ids"], feeds["offsets"] = self._bag.bags([terms for row in rows for terms in row.features[1]])
         return feeds
 
     def answers(self, rows: Sequence[Row], arrays: Mapping[str, Array]) -> list[Output | RequestError]:
@@ -102,7 +102,7 @@ class TextAdapter:
         """The empty text; one padding token where the tokenizer makes nothing of it."""
         encoded = self._encode("", "neutral") if self._tokenizer.num_special_tokens_to_add(False) else None
         ids, kinds = encoded or ([self._steps.pad_id], [0])
-        return Row(1, len(ids), None, self._answers.names, ([(ids, kinds)], [[]]), longest=len(ids))
+        return Row(1, len(ids), None, self._answers.names, ([(ids, kinds)], [b""]), longest=len(ids))
 
     def samples(self) -> list[Row]:
         """Texts of one to forty of the tokenizer's own words, far apart in length."""
@@ -114,7 +114,7 @@ class TextAdapter:
             chosen = (spread(count, number * MAX_SAMPLE_WORDS) * len(words)).astype(int).tolist()
             text = " ".join(words[index] for index in chosen)
             ids, kinds = self._encode(text, "sample")
-            bags = [self._bag.words(text)] if self._bag is not None else None
+            bags = [self._bag.bag(text).terms] if self._bag is not None else None
             rows.append(Row(1, len(ids), None, self._answers.names, ([(ids, kinds)], bags), longest=len(ids)))
         return rows
 

@@ -52,24 +52,24 @@ class WordBagAdapter:
         self._bias = self._probe(bundle)
 
     def prepare(self, request: Request) -> Row:
-        """One BYTES tensor of shape [n] or [n, 1] -> word numbers of n texts."""
+        """One BYTES tensor of shape [n] or [n, 1] -> the terms of n texts."""
         text = only_text(request, self._text.name)
         if text is not None and not request.outputs and not request.explain:
             # As nearly every record is; what is too long goes the whole way, which says so.
-            line = self._bag.words(text)
-            if len(line) <= self._limits.max_row_tokens:
-                return Row(1, len(line), None, _DEFAULT, [line])
+            words, terms = self._bag.bag(text)
+            if words <= self._limits.max_row_tokens:
+                return Row(1, words, None, _DEFAULT, [terms])
         wanted = wanted_outputs(request, tuple(_OUTPUTS), _DEFAULT)
         if request.explain and CONTRIBUTIONS not in wanted:
             wanted += (CONTRIBUTIONS,)
         place, texts = read_texts(request, self._text, self._limits.max_record_rows)
-        lines = [self._bag.words(text) for text in texts]
-        for index, line in enumerate(lines):
-            if len(line) > self._limits.max_row_tokens:
+        bags = [self._bag.bag(text) for text in texts]
+        for index, bag in enumerate(bags):
+            if bag.words > self._limits.max_row_tokens:
                 raise TooLargeError(
-                    f"{place}.data[{index}]: {len(line)} words, the limit is {self._limits.max_row_tokens}"
+                    f"{place}.data[{index}]: {bag.words} words, the limit is {self._limits.max_row_tokens}"
                 )
-        return Row(len(lines), sum(map(len, lines)), None, wanted, lines)
+        return Row(len(bags), sum(bag.words for bag in bags), None, wanted, [bag.terms for bag in bags])
 
     def fetches(self, rows: Sequence[Row]) -> Sequence[str]:
         """The terms' weights only if someone asks why."""
@@ -79,7 +79,7 @@ class WordBagAdapter:
 
     def feeds(self, rows: Sequence[Row]) -> Mapping[str, Array]:
         """`ids` int32 [n], `offsets` int64 [b + 1], b rounded up to whole blocks by empty texts."""
-        ids, offsets = self._bag.bags([line for row in rows for line in row.features])
+        ids, offsets = self._bag.bags([terms for row in rows for terms in row.features])
         padding = -(len(offsets) - 1) % _BLOCK_ROWS
         return {"ids": ids, "offsets": np.concatenate([offsets, np.full(padding, offsets[-1])])}
 
@@ -108,15 +108,15 @@ class WordBagAdapter:
 
     def neutral(self) -> Row:
         """A text without words."""
-        return Row(1, 0, None, _DEFAULT, [[]])
+        return Row(1, 0, None, _DEFAULT, [b""])
 
     def samples(self) -> list[Row]:
         """Texts of up to 60 words of the vocabulary."""
         rows = []
         for number in range(SAMPLE_ROWS):
             chosen = (spread(number, number * 64) * len(self._bag.terms)).astype(int).tolist()
-            line = self._bag.words(" ".join(self._bag.terms[term] for term in chosen))
-            rows.append(Row(1, len(line), None, _DEFAULT, [line]))
+            bag = self._bag.bag(" ".join(self._bag.terms[term] for term in chosen))
+            rows.append(Row(1, bag.words, None, _DEFAULT, [bag.terms]))
         return rows
 
     def _usual_answer(self, pair: list[float], text: bytes) -> Output:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from stream_maas import native
 from stream_maas.inference.features import WordBag
 
 TERMS = (
@@ -17,7 +18,9 @@ TERMS = (
 )  # fmt: skip
 WORDS = [term for term in TERMS if " " not in term] + ["unknown", "FOO", "Café", "İ", "K", "[EMAIL]", "[x]", "ÄRGER"]
 SEPARATORS = [" ", "  ", "\n", "-", ", ", "\u00a0", "\u2003", "\x1c", "\x00", "'", "\u0307", "[", "]"]
-BAG = WordBag(TERMS)
+IN_PYTHON = WordBag(TERMS, kernel=None)
+BAGS = [IN_PYTHON, *([WordBag(TERMS, kernel)] if (kernel := native.load("bags")) else [])]
+both = pytest.mark.parametrize("bag", BAGS, ids=["python", "kernel"][: len(BAGS)])
 
 mixed = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(SEPARATORS)), max_size=30).map(
     lambda pairs: "".join(word + separator for word, separator in pairs)
@@ -44,44 +47,67 @@ def reference(text: str) -> set[str]:
 
 
 def found(bag: WordBag, text: str) -> list[str]:
-    ids, offsets = bag.bags([bag.words(text)])
+    ids, offsets = bag.bags([bag.bag(text).terms])
     assert offsets.tolist() == [0, len(ids)]
     return [bag.terms[index] for index in ids]
 
 
+@both
 @given(texts)
 @example("")
 @example("not good good")
 @example("İ K ſ GROSS Ärger Groß")
 @example("foo [EMAIL] bar [PHONE_2]good [sic] [Email]")
 @example("foo\x1cbar\x85bar\u2028foo")
-def test_terms_are_scikit_learns(text: str) -> None:
-    terms = found(BAG, text)
+def test_terms_are_scikit_learns(bag: WordBag, text: str) -> None:
+    terms = found(bag, text)
     assert terms == sorted(reference(text), key=TERMS.index)
 
 
+@both
 @given(st.lists(texts, max_size=8))
-def test_a_text_gets_its_terms_in_any_company(batch: list[str]) -> None:
-    ids, offsets = BAG.bags([BAG.words(text) for text in batch])
+def test_a_text_gets_its_terms_in_any_company(bag: WordBag, batch: list[str]) -> None:
+    ids, offsets = bag.bags([bag.bag(text).terms for text in batch])
     assert (ids.dtype, offsets.dtype, len(offsets)) == ("int32", "int64", len(batch) + 1)
     for index, text in enumerate(batch):
         together = [TERMS[number] for number in ids[offsets[index] : offsets[index + 1]]]
-        assert together == found(BAG, text)
+        assert together == found(bag, text)
 
 
+@both
 @given(st.text(st.characters(codec="ascii"), max_size=60))
-def test_the_fast_way_for_ascii_is_the_slow_way(text: str) -> None:
+def test_the_fast_way_for_ascii_is_the_slow_way(bag: WordBag, text: str) -> None:
     """A trailing non-ASCII separator, which is no word, sends the same words down the other path."""
-    assert BAG.words(text) == BAG.words(text + "\u00a0")
+    assert bag.bag(text) == bag.bag(text + "\u00a0")
 
 
-def test_one_number_per_word() -> None:
-    assert len(BAG.words("foo quux [EMAIL] bar")) == 3
-    assert BAG.words("quux")[0] == BAG.words("never seen")[1] == 0
+@given(texts)
+@example("foo " * 40_000 + "not good")
+@example(" ".join(TERMS) * 50)
+@example("\U0001d7d8 ١٢ 中文 foo\ud800bar \u0130 ß_1")
+def test_the_kernel_finds_what_python_finds(text: str) -> None:
+    for bag in BAGS:
+        assert bag.bag(text) == IN_PYTHON.bag(text)
+
+
+@given(st.lists(st.text(st.sampled_from("abcß中_1"), min_size=1, max_size=3), unique=True, max_size=300), st.data())
+def test_any_vocabulary_is_searched_alike(words: list[str], data: st.DataObject) -> None:
+    words = [word for word in words if word == word.lower()]
+    pairs = [f"{first} {second}" for first, second in zip(words[::3], words[1::3], strict=False)]
+    text = " ".join(data.draw(st.lists(st.sampled_from([*words, "zz"]), max_size=200)))
+    expected = WordBag([*words[::2], *pairs], kernel=None).bag(text)
+    assert WordBag([*words[::2], *pairs]).bag(text) == expected
+
+
+@both
+def test_words_are_counted_whether_they_are_known_or_not(bag: WordBag) -> None:
+    assert bag.bag("foo quux [EMAIL] bar").words == 3
+    assert bag.bag("quux") == (1, b"")
 
 
 def test_a_vocabulary_without_pairs() -> None:
-    assert found(WordBag(["b", "a"]), "a b a") == ["b", "a"]
+    for kernel in (None, native.load("bags")):
+        assert found(WordBag(["b", "a"], kernel), "a b a") == ["b", "a"]
 
 
 @pytest.mark.parametrize("bad", ["", "Upper", "a b c", "a  b", " a", "a-b", "[EMAIL]", "a"])
