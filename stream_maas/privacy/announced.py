@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from stream_maas.privacy.fold import fold
 from stream_maas.privacy.layouts import trie_pattern
 
 _GAP_CHARS: Final = 32
@@ -13,7 +14,8 @@ _UNSPACED: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\u
 
 
 def any_case(words: tuple[str, ...]) -> str:
-    """A pattern for one of `words`, lower case, in any case, for both engines: without flags."""
+    """A pattern for one of `words`, lower case, in any case, for both engines: without flags. Text is read folded, so
+    vowel signs and the like are left out of words as well."""
 
     def written(character: str) -> str:
         upper = character.upper()
@@ -21,7 +23,7 @@ def any_case(words: tuple[str, ...]) -> str:
             return "[ _\\-]{0,2}"
         return f"[{upper}{character}]" if len(upper) == 1 and upper != character else re.escape(character)
 
-    return trie_pattern(words, written)
+    return trie_pattern([fold(word).text for word in words], written)
 
 
 def gate(words: tuple[str, ...]) -> str:
@@ -42,7 +44,7 @@ def locator(words: tuple[str, ...], value: str, fewest_digits: int) -> Callable[
         for match in word.finditer(text):
             start, end = match.span()
             if not _UNSPACED.match(match.group()) and (
-                (start and text[start - 1].isalpha()) or (end < len(text) and _goes_on(text, end))
+                (start and _is_letter(text[start - 1])) or (end < len(text) and _goes_on(text, end))
             ):
                 continue
             found = after.match(text, end)
@@ -61,4 +63,9 @@ def _goes_on(text: str, end: int) -> bool:
     """Whether the word goes on behind `end`; a plural does not count."""
     if text[end] in "sS":
         end += 1
-    return end < len(text) and text[end].isalpha()
+    return end < len(text) and _is_letter(text[end])
+
+
+def _is_letter(character: str) -> bool:
+    """A letter of a script that puts spaces between words."""
+    return character.isalpha() and not _UNSPACED.match(character)

@@ -44,8 +44,8 @@ def _e164(text: str, calling_code: str) -> str:
         return digits
     if digits.startswith(calling_code) and len(digits) > _LONGEST_NATIONAL:
         return f"+{digits}"
-    if calling_code == "1" and len(digits) == _LONGEST_NATIONAL and digits.startswith("1"):
-        return f"+{digits}"
+    if calling_code in ("1", "7") and len(digits) == _LONGEST_NATIONAL:  # a trunk prefix, 1 there and 8 in Russia
+        return f"+{calling_code}{digits[1:]}"
     return f"+{calling_code}{digits if calling_code in _TRUNK_CODES else digits.lstrip('0')}"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from stream_maas.privacy.national import mrz_digit, weights_731
@@ -13,6 +15,21 @@ _NAME_LINE: Final = re.compile("(?:P[A-Z<][A-Z<]{3})?[A-Z]+(?:<[A-Z]+)*<<[A-Z<]*
 _MRZ_LINE_CHARS: Final = (44, 36, 30)
 """ICAO 9303, TD3, TD2 and TD1."""
 _ID_LINE_2: Final = re.compile(r"([0-9]{6})([0-9])([MFX<])([0-9]{6})([0-9])([A-Z<]{3})")
+
+_DEGREE: Final = re.compile(
+    r"(?P<number>[+\-]?(?<![0-9A-Za-z.])[0-9]{1,3}\.[0-9]{4,15})(?![0-9A-Za-z]|\.[0-9])"
+    r"\u00b0?(?: ?[NSEWO](?![A-Za-z0-9]))?"
+)
+_DEGREES: Final = re.compile(
+    rf"{_DEGREE.pattern}(?:[^0-9\n@\[\]]{{1,14}}{_DEGREE.pattern.replace('?P<number>', '?:')})+"
+)
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_BETWEEN_DEGREES: Final = re.compile(
+    "[NSns]|and|und|et|y|e|и|和|l(?:on|ng|ong|ongitude?|aengengrad)|längengrad|longitud|longitudine|"
+    "dlugosc|długość|lengtegraad|долгота|д|经度|經度|東経|东经|경도|boylam|(?:geo)?x|nord|sud|sur|norte|north|south",
+    re.IGNORECASE,
+)
+"""What may stand between the numbers, besides signs."""
 
 _COUNTRY_CODES: Final = (
     "AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BW BY BZ CA "
@@ -50,12 +67,19 @@ def trim_bic(candidate: str) -> tuple[int, int] | None:
     return (0, len(candidate)) if len(candidate) in (8, 11) and candidate[4:6] in COUNTRIES else None
 
 
-def trim_gps(candidate: str) -> tuple[int, int] | None:
-    """Latitude and longitude in range. Two numbers below one are shares or probabilities; there it is all sea."""
-    numbers = [float(number) for number in re.findall(r"-?[0-9]+\.[0-9]+", candidate)]
-    if len(numbers) != 2 or abs(numbers[0]) > 90 or abs(numbers[1]) > 180:
-        return None
-    return (0, len(candidate)) if max(map(abs, numbers)) >= 1 else None
+def locate_gps(text: str) -> Iterator[tuple[int, int]]:
+    """Pairs of latitude and longitude in range. More than two numbers with one and the same thing between them are a
+    vector. Two numbers below one are shares or probabilities; on the globe it is all sea there."""
+    for chain in _DEGREES.finditer(text):
+        numbers = list(_DEGREE.finditer(text, *chain.span()))
+        gaps = [text[left.end() : right.start()] for left, right in pairwise(numbers)]
+        if len(gaps) > 1 and len(set(gaps)) == 1:
+            continue
+        for left, gap, right in zip(numbers[::2], gaps[::2], numbers[1::2], strict=False):
+            latitude, longitude = abs(float(left["number"])), abs(float(right["number"]))
+            words = _LETTERS.findall(gap)
+            if latitude <= 90 and 1 <= max(latitude, longitude) <= 180 and all(map(_BETWEEN_DEGREES.fullmatch, words)):
+                yield left.start(), right.end()
 
 
 def trim_german_document(candidate: str) -> tuple[int, int] | None:

@@ -16,6 +16,8 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "telefon", "telefonnummer", "handy", "handynummer", "mobilnummer", "rufnummer", "festnetz",
         "telefono", "movil", "celular", "telefonomovil", "portable", "numerodetelephone",
         "telefone", "telemovel", "fone", "telefonecelular",
+        "numerotelefono", "numerotelefone", "numerocelular",
+        "shouji", "shoujihao", "lianxidianhua",
         "电话", "电话号码", "手机", "手机号", "手机号码", "联系电话", "联系方式", "座机", "電話", "手機",
     ),
     "SSN": ("ssn", "socialsecurity", "socialsecuritynumber", "socialsec", "ussn", "社会安全号", "社会安全号码"),
@@ -67,7 +69,8 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "DATE_OF_BIRTH": (
         "dateofbirth", "birthdate", "birthday", "dob", "birthdt", "geburtsdatum", "geburtstag", "datedenaissance",
         "naissance",
-        "fechadenacimiento", "fechanacimiento", "datadenascimento", "datanascimento", "nascimento", "出生日期",
+        "fechadenacimiento", "fechanacimiento", "datadenascimento", "datanascimento", "datanasc",
+        "dtnasc", "dtnascimento", "nascimento", "fechanac", "fecnac", "出生日期",
         "生日", "出生年月",
     ),
     "PASSPORT": (
@@ -79,7 +82,9 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "driverlicense", "driverslicense", "driverlicence", "drivinglicence", "drivinglicense", "driverslicence",
         "licensenumber",
         "licencenumber", "fuehrerschein", "fuhrerschein", "fuehrerscheinnummer", "fuhrerscheinnummer",
-        "permisdeconduire", "licenciadeconducir", "licenciaconducir", "驾驶证", "驾照",
+        "permisdeconduire", "permisconduire",
+        "dlnumber", "dlno", "driverlicenseno", "fuehrerscheinnr", "fuhrerscheinnr",
+        "licenciadeconducir", "licenciaconducir", "驾驶证", "驾照",
         "驾驶证号",
     ),
     "LICENCE_PLATE": (
@@ -136,7 +141,8 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "URL_CREDENTIALS": ("connectionstring", "databaseurl", "dburl", "dsn"),
     "CRYPTO_WALLET": ("walletaddress", "wallet", "bitcoinaddress", "btcaddress", "ethaddress", "钱包地址"),
     "VAT_ID": (
-        "vatid", "vatnumber", "vatno", "ustid", "ustidnr", "umsatzsteuerid", "numerotva", "tvaintracommunautaire",
+        "vatid", "vatnumber", "vatno", "ustid", "ustidnr", "ustnr", "vatregno",
+        "vatregistrationnumber", "umsatzsteuerid", "numerotva", "tvaintracommunautaire",
         "partitaiva", "nifiva",
     ),
     "ES_DNI": ("dninumero", "numerodni", "nifnie"),

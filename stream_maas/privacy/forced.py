@@ -13,6 +13,14 @@ from typing import Final, NamedTuple
 from stream_maas.privacy.transform import TOKEN
 
 SUBJECT: Final = "DATA_SUBJECT"
+NATIONAL_ID: Final = "NATIONAL_ID"
+OF_ONE_COUNTRY: Final = frozenset((
+    "BALTIC_ID", "BE_NATIONAL_NUMBER", "BG_EGN", "CL_RUT", "CN_ID", "CPF", "CZ_RODNE_CISLO", "DE_ID_CARD", "DK_CPR",
+    "ES_DNI", "ES_NIE", "FI_HETU", "FR_NIR", "IL_ID", "IN_AADHAAR", "IS_KENNITALA", "IT_CODICE_FISCALE", "KR_RRN",
+    "MX_CURP", "NO_FODSELSNUMMER", "PL_PESEL", "RO_CNP", "SE_PERSONNUMMER", "SG_NRIC", "SI_EMSO", "SSN", "TH_TNIN",
+    "TR_KIMLIK", "ZA_ID",
+))  # fmt: skip
+"""What a NATIONAL_ID may turn out to be."""
 FEWEST_DIGITS_OF_NUMBER: Final = 6
 """Digits that a JSON number needs to be forced, where four are more often a count or a category."""
 

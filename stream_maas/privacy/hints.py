@@ -48,7 +48,15 @@ _VALUE_DECIDES: Final[dict[str, tuple[tuple[re.Pattern[str], str], ...]]] = {
         (re.compile("[A-Za-z]{5}[0-9]{4}[A-Za-z]"), "IN_PAN"),
     ),
     "pin": ((re.compile("[0-9]{4,8}"), "SECRET"),),
-}
+    "zip": ((re.compile("[0-9]{5}(?:-[0-9]{4})?"), "POSTAL_CODE"),),
+    "plz": ((re.compile("(?:[A-Z]{1,2}-)?[0-9]{4,5}"), "POSTAL_CODE"),),
+    "aba": ((re.compile("[0-9]{9}"), "ABA_ROUTING"),),
+    "plate": ((re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Z]*[A-Z])[A-Z0-9]+(?:[ -][A-Z0-9]+){0,2}"), "LICENCE_PLATE"),),
+    "permis": ((re.compile("(?=[^0-9]*[0-9]{4})[A-Z0-9]{6,15}"), "DRIVER_LICENCE"),),
+} | dict.fromkeys(
+    ("login", "handle", "twitter", "instagram", "telegram", "usuario", "benutzer", "utilisateur"),
+    ((re.compile(r"@?[A-Za-z][A-Za-z0-9_.\-]{2,31}"), "USERNAME"),),
+)
 """Names that mean other things as often (a model's token, a frying pan, a pin of a board) -> what a value must look
 like in full, and what it is then."""
 _NAMES_OF_PEOPLE: Final = frozenset(("name", "nom", "nombre", "nome", "naam"))
@@ -82,7 +90,7 @@ def may_hint(names: str) -> bool:
 def hint_beside(name: str, value: object, parent: str, siblings: Iterable[str]) -> str | None:
     """The entity type of `value` in a field whose `name` alone announces nothing, because of what it looks like or
     where it stands: in a field called `parent`, beside fields called `siblings`. None for most."""
-    name = name.lower()
+    name = (name if name.isascii() else _without_accents(name)).lower()
     if name in _VALUE_DECIDES:
         written = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if isinstance(written, str):

@@ -269,7 +269,7 @@ def uk_nhs(value: str) -> bool:
 
 def gb_vat(value: str) -> bool:
     total = weighted(value, (8, 7, 6, 5, 4, 3, 2, 10, 1)) % 97
-    return total in (0, 42)
+    return total in (0, 42, 55)
 
 
 def ie_pps(value: str) -> bool:

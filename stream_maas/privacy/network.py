@@ -21,7 +21,7 @@ _VERSION: Final = re.compile(
 )
 _VERSION_CHARS: Final = 12
 _IPV6: Final = re.compile(
-    r"(?<![0-9A-Za-z.])[0-9A-Fa-f:]{2,40}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?:%[0-9A-Za-z]{1,16})?(?!\.[0-9])"
+    r"(?<![0-9A-Za-z.])(?:[0-9A-Fa-f:]{1,39}:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]{2,40})(?:%[0-9A-Za-z]{1,16})?(?!\.[0-9])"
 )
 _MAC: Final = re.compile(
     r"(?<![0-9A-Za-z])(?<![0-9A-Fa-f]-)(?:[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})"
@@ -32,6 +32,8 @@ _LABEL: Final = re.compile(r"(?:(?<![0-9A-Za-z:])|[A-Za-z]*[G-Zg-z][A-Za-z]*[0-9
 _LABEL_CHARS: Final = 16
 _GOES_ON: Final = re.compile(":[0-9A-Fa-f]{1,4}(?![0-9A-Za-z])")
 """More groups than an address has."""
+_FEWEST_IPV6_CHARS: Final = 6
+_WIDE_GROUP: Final = re.compile("[A-Fa-f]")
 _NO_MACS: Final = frozenset(("000000000000", "ffffffffffff"))
 
 
@@ -65,6 +67,8 @@ def locate_ipv6(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_ipv6(value: str) -> bool:
+    if len(value) < _FEWEST_IPV6_CHARS and not _WIDE_GROUP.search(value):  # "1::2", a slice or a ratio
+        return False
     try:
         ipaddress.IPv6Address(value)
     except ValueError:

@@ -51,7 +51,7 @@ CUES: Final = (
     "numer telefonu", "zadzwoń", "dzwoń", "tel. kom", "telefonnr", "mobilnr", "ring mig", "puhelin", "puhelinnumero",
     "puh", "matkapuhelin",
     "telefonu", "telefonum", "cep", "cep telefonu", "gsm no", "arayın", "ara", "телефону", "позвоните", "звоните",
-    "мобильный", "моб",
+    "мобильный", "моб", "звони", "позвони", "перезвоните", "набери", "kom", "kom.", "tel.", "rufen sie",
     "номер телефона", "сотовый", "هاتف", "الهاتف", "رقم الهاتف", "جوال", "الجوال", "موبايل", "اتصل", "اتصل على",
     "फोन", "फ़ोन", "मोबाइल",
     "फोन नंबर", "मोबाइल नंबर", "कॉल", "संपर्क", "전화", "전화번호", "휴대폰", "휴대전화", "연락처", "핸드폰",
@@ -148,6 +148,14 @@ def valid_in(*regions: str) -> Callable[[str], bool]:
     return valid
 
 
+_indian: Final = valid_in("IN")
+
+
+def indian(digits: str) -> bool:
+    """Whether digits are a number of India, with or without its trunk zero or country code."""
+    return _indian(digits[-10:])
+
+
 def _trunk_layouts() -> tuple[str, ...]:
     """Groupings of a national number with its trunk zero, as Europe, Asia and Oceania write it."""
     two_groups = [
@@ -166,9 +174,16 @@ def _trunk_layouts() -> tuple[str, ...]:
     more_groups = (
         "2~2~2~2~2", "2 3 2 2", "3~3~4", "3~4~4", "3~4~3", "3~3~3", "4~3~3", "4~3~4", "5~3~3", "4~2~2~2", "3~3~2~2",
         "4~3~2~2", "5~2~2~2", "2~4~4", "3~2~2~3", "3~4 4", "5 4", "1 3 3 2 2", "1-3-3-2-2",
+        "2~3~4", "4-4 4", "2-3 2 2", "2-3 3 2", "3-3 2 2", "3-2 2 2", "4-2 2 2", "4-3 3", "3-3 3",
         "3/3~2~2", "4/3~2~2", "3/4~4", "4/2~2~2",
     )  # fmt: skip
-    return (*two_groups, *bracketed, *more_groups)
+    with_extension = [  # Germany, DIN 5008: "030 901820-12"
+        f"{area}{subscriber}-{extension}"
+        for area in ("(2)", "(3)", "(4)", "(5)", "3 ", "4 ", "5 ", "3/", "4/", "5/")
+        for subscriber in (3, 4, 5, 6, 7)
+        for extension in (1, 2, 3, 4)
+    ]
+    return (*two_groups, *bracketed, *more_groups, *with_extension)
 
 
 TRUNK_LAYOUTS: Final = _trunk_layouts()

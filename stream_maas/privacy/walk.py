@@ -20,7 +20,14 @@ from stream_maas.privacy import encoded
 from stream_maas.privacy.chunks import CHUNK_CHARS
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import learn
-from stream_maas.privacy.forced import FEWEST_DIGITS_OF_NUMBER, SUBJECT, is_forced, is_nothing
+from stream_maas.privacy.forced import (
+    FEWEST_DIGITS_OF_NUMBER,
+    NATIONAL_ID,
+    OF_ONE_COUNTRY,
+    SUBJECT,
+    is_forced,
+    is_nothing,
+)
 from stream_maas.privacy.hints import hint_beside, hint_for
 from stream_maas.privacy.runs import FEWEST_DIGITS
 from stream_maas.privacy.transform import view
@@ -98,7 +105,7 @@ class Walk:
             if redacted is not None:
                 return redacted
         if hint is not None and is_forced(text, hint):
-            return treatment.whole(text, hint, FIELD_NAME)
+            return treatment.whole(text, self._told_apart(text, hint), FIELD_NAME)
         if len(text) >= encoded.FEWEST_CHARS and (inner := encoded.decode(text)) is not None:
             if depth >= self.config.max_depth:
                 raise LimitError("depth")
@@ -114,6 +121,16 @@ class Walk:
         if state.asks_model:
             return treatment.by_model(treated) if treated is text else treatment.again(treated)
         return treated
+
+    def _told_apart(self, text: str, hint: str) -> str:
+        """A field "dni" or "id_card" may hold that of several countries: what verifies as one of them is that one, as
+        it would be in running text."""
+        if hint != NATIONAL_ID:
+            return hint
+        bare = text.strip()
+        spans = self.treatment.engine.detector.find(bare)
+        whole = len(spans) == 1 and (spans[0].start, spans[0].end) == (0, len(bare))
+        return spans[0].entity_type if whole and spans[0].entity_type in OF_ONE_COUNTRY else hint
 
     def value(self, value: Any, hint: str | None = None, depth: int = 0) -> Any:
         """Any JSON value. `hint`: the entity type that the name of the field it stands in announces."""

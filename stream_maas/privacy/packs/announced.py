@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Final
 
 from stream_maas.privacy.announced import any_case, gate, locator
@@ -29,10 +31,11 @@ _LICENCE: Final = (
     "permiso de conducir", "licencia de conducir", "carnet de conducir", "patente di guida", "patente",
     "numero patente", "rijbewijs",
     "rijbewijsnummer", "prawo jazdy", "körkort", "kørekort", "førerkort", "ajokortti", "carta de condução",
+    "carteira de motorista", "carteira de habilitação",
     "водительское удостоверение",
     "驾驶证", "驾照", "驾驶证号", "运転免許証", "運転免許", "免許証番号", "운전면허", "운전면허번호",
     "sürücü belgesi", "ehliyet",
-    "رخصة القيادة", "ड्राइविंग लाइसेंस",
+    "رخصة القيادة", "ड्राइविंग लाइसेंस", "права", "номер прав", "licença de condução", "número da carteira de motorista",
 )  # fmt: skip
 _PLATE: Final = (
     "license plate", "licence plate", "number plate", "plate number", "registration number", "vehicle registration",
@@ -94,20 +97,54 @@ _MONTHS: Final = (
     "يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر", "أكتوبر", "نوفمبر", "ديسمبر",
     "जनवरी", "फरवरी", "मार्च", "अप्रैल", "मई", "जून", "जुलाई", "अगस्त", "सितंबर", "अक्टूबर", "नवंबर", "दिसंबर",
 )  # fmt: skip
+_USERNAME: Final = (
+    "username", "user name", "login", "benutzername", "nom d'utilisateur", "nombre de usuario", "nome de usuário",
+    "nome utente", "gebruikersnaam", "nazwa użytkownika", "användarnamn", "brukernavn", "brugernavn",
+    "käyttäjätunnus", "имя пользователя", "логин", "用户名", "账户名", "ユーザー名", "사용자 이름", "사용자명",
+    "kullanıcı adı", "اسم المستخدم", "यूज़रनेम",
+    "उपयोगकर्ता नाम",
+)  # fmt: skip
+_USER: Final = (
+    "user", "benutzer", "identifiant", "usuario", "usuário", "utente", "gebruiker", "użytkownik", "пользователь",
+    "아이디", "ユーザー", "用户",
+)  # fmt: skip
+"""Words for users that more than a login name may follow: it must have a digit or an underscore."""
 _YEAR: Final = "(?:1[89]|20)[0-9]{2}"
 _MONTH: Final = f"(?:{any_case(_MONTHS)})"
+_DATE_OF_DIGITS: Final = (
+    f"(?:{_YEAR}[./\\-][0-9]{{1,2}}[./\\-][0-9]{{1,2}}|[0-9]{{1,2}}(?:[./\\-]|\\. )[0-9]{{1,2}}"
+    f"(?:[./\\-]|\\. )(?:{_YEAR}|[0-9]{{2}}))"
+)
+_DATE_WITH_MONTH: Final = (
+    f"(?:[0-9]{{1,2}}(?:st|nd|rd|th|er|º|ª|\\.|-)? ?(?:de |of |den )?{_MONTH}\\.?,?(?: de| del)? {_YEAR}"
+    f"|{_MONTH}\\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? {_YEAR}|[0-9]{{1,2}}-{_MONTH}-{_YEAR})"
+)
+_DATE_HAN: Final = f"{_YEAR} ?[年년][ ]?[0-9]{{1,2}} ?[月월] ?[0-9]{{1,2}} ?[日号號일]"
+_BIRTH_BEHIND: Final = (
+    "geboren|生まれ|出生|出世|출생|태어|일생|doğumlu|doğdu|született|syntynyt|narozen|urodzon|года рождения|г\\. ?р\\."
+    "|मैं पैदा|को पैदा|को जन्म"
+)
+_BEFORE_BIRTH: Final = re.compile(
+    f"(?<![0-9A-Za-z./\\-])({_DATE_OF_DIGITS}|{_DATE_WITH_MONTH}|{_DATE_HAN})"
+    f"(?:'?(?:de|da|te|ta))?(?: in [^0-9\n.,;]{{2,24}})?[ ,]{{0,2}}(?:に|於)?(?:{_BIRTH_BEHIND})"
+)
+
+
+def _locate_before_birth(text: str) -> Iterator[tuple[int, int]]:
+    return (match.span(1) for match in _BEFORE_BIRTH.finditer(text))
+
 
 ROWS: Final[tuple[Recognizer, ...]] = (
     Located(
         name="passport_announced", entity_type="PASSPORT", pack="core", score=73, gate=gate(_PASSPORT),
         locate=locator(_PASSPORT,
-        "[A-Za-z]{0,3} ?[0-9][0-9A-Za-z]{4,9}|[A-Z][0-9A-Z]{7,8}|[0-9]{2} [0-9]{2} [0-9]{6}", 5),
+        "[A-Za-z]{0,3} ?[0-9][0-9A-Za-z]{4,9}|[A-Z][0-9A-Z]{7,8}|[0-9]{2} ?[0-9]{2} [0-9]{6}|[0-9]{2} [0-9]{7}", 5),
         found_by="5 to 10 characters behind a word for it",
     ),
     Located(
         name="driver_licence_announced", entity_type="DRIVER_LICENCE", pack="core", score=72, gate=gate(_LICENCE),
         locate=locator(_LICENCE,
-        "[A-Za-z0-9]{1,8}(?:[ \\-][0-9A-Za-z]*[0-9][0-9A-Za-z]*){1,4}"
+        "[A-Z0-9]{1,8}(?:[ \\-][0-9A-Za-z]*[0-9][0-9A-Za-z]*){1,4}"
         "|[A-Za-z]{0,8}[0-9][0-9A-Za-z]{4,16}", 4),
         found_by="5 to 18 characters behind a word for it",
     ),
@@ -125,20 +162,21 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Shaped(
         name="birth_date", entity_type="DATE_OF_BIRTH", pack="core", score=87, made_of="digits",
-        pattern=f"(?:{_YEAR}[./\\-][0-9]{{1,2}}[./\\-][0-9]{{1,2}}|[0-9]{{1,2}}(?:[./\\-]|\\. )[0-9]{{1,2}}"
-        f"(?:[./\\-]|\\. )(?:{_YEAR}|[0-9]{{2}}))",
-        cues=_BIRTH, found_by="a date of digits behind a word for birth",
+        pattern=_DATE_OF_DIGITS, cues=_BIRTH, found_by="a date of digits behind a word for birth",
     ),
     Shaped(
         name="birth_date_words", entity_type="DATE_OF_BIRTH", pack="core", score=87, made_of="words",
-        pattern=f"(?:[0-9]{{1,2}}(?:st|nd|rd|th|er|º|ª|\\.|-)? ?(?:de |of |den )?{_MONTH}\\.?,?(?: de| del)? {_YEAR}"
-        f"|{_MONTH}\\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? {_YEAR}|[0-9]{{1,2}}-{_MONTH}-{_YEAR})",
-        cues=_BIRTH, found_by="the same with the month in words",
+        pattern=_DATE_WITH_MONTH, cues=_BIRTH, found_by="the same with the month in words",
     ),
     Shaped(
         name="birth_date_han", entity_type="DATE_OF_BIRTH", pack="core", score=87, made_of="digits",
-        pattern=f"{_YEAR} ?[年년][ ]?[0-9]{{1,2}} ?[月월] ?[0-9]{{1,2}} ?[日号號일]", cues=_BIRTH,
+        pattern=_DATE_HAN, cues=_BIRTH,
         found_by="the same in Chinese, Japanese, Korean",
+    ),
+    Located(
+        name="birth_date_before_word", entity_type="DATE_OF_BIRTH", pack="core", score=86,
+        gate=f"(?:{_BIRTH_BEHIND})", locate=_locate_before_birth,
+        found_by="a date right before a word for birth: am 12.3.1985 geboren, 1985年3月12日生まれ",
     ),
     Shaped(
         name="handle", entity_type="USERNAME", pack="core", score=53, pattern="@[A-Za-z0-9_][A-Za-z0-9_.]{1,29}",
@@ -147,26 +185,28 @@ ROWS: Final[tuple[Recognizer, ...]] = (
             "handle", "username",
             "user name", "x account", "follow me", "follow", "dm me", "dm", "threads", "bluesky", "sígueme",
             "me siga", "suis-moi",
-            "folgt mir", "suivez-moi", "suivez", "seguimi", "volg", "ника", "ник", "телеграм", "инстаграм", "inst",
+            "folgt mir", "suivez-moi", "suivez", "seguimi", "volg",
+            "关注", "推特", "微博", "ника", "ник", "телеграм", "инстаграм", "inst",
             "twitter handle",
         ),
         found_by="@ and a name, behind a word for a network",
     ),
     Located(
         name="user_name_announced", entity_type="USERNAME", pack="core", score=54, made_of="secrets",
-        gate=gate(("username", "user name", "login", "benutzername", "nom d'utilisateur", "nombre de usuario",
-        "nome de usuário",
-                       "nome utente", "gebruikersnaam", "nazwa użytkownika", "användarnamn", "имя пользователя",
-                       "логин", "用户名", "ユーザー名", "사용자 이름", "kullanıcı adı", "اسم المستخدم")),
-        locate=locator(
-            ("username", "user name", "login", "benutzername", "nom d'utilisateur", "nombre de usuario",
-            "nome de usuário", "nome utente",
-             "gebruikersnaam", "nazwa użytkownika", "användarnamn", "имя пользователя", "логин", "用户名",
-             "ユーザー名",
-             "사용자 이름", "kullanıcı adı", "اسم المستخدم"),
-            "(?<=[:=] )[A-Za-z][A-Za-z0-9_.\\-]{2,31}|(?<=[:=])[A-Za-z][A-Za-z0-9_.\\-]{2,31}"
+        gate=gate(_USERNAME), locate=locator(_USERNAME,
+            "(?:(?<=[:=] )|(?<=[:=是は은는]))[A-Za-z][A-Za-z0-9_.\\-]{2,31}(?![0-9A-Za-z_\u00c0-\u024f])"
             "|(?<=is )[A-Za-z]+[0-9_.][A-Za-z0-9_.\\-]{1,31}", 0),
         found_by="a name behind a word for it",
+    ),
+    Located(
+        name="user_announced", entity_type="USERNAME", pack="core", score=54, made_of="secrets", gate=gate(_USER),
+        locate=locator(
+            _USER,
+            "(?:(?<=[:=] )|(?<=[:=是は은는]))[A-Za-z][A-Za-z.\\-]{0,24}[0-9_][A-Za-z0-9_.\\-]{0,24}"
+            "(?![0-9A-Za-z_\u00c0-\u024f])",
+            0,
+        ),
+        found_by="a name with a digit or underscore behind a word for users",
     ),
     Number(
         name="sort_code", entity_type="BANK_ACCOUNT", pack="core", score=64, layouts=("6", "8"),

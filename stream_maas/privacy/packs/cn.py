@@ -32,6 +32,12 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         layouts=("15", "6~6~3"), form=rf"{_PROVINCE}[0-9]{{6}}{_MONTH_DAY}[0-9]{{3}}",
         verify=checksums.resident_id_15, found_by="the form before 1999", checked_by="province, date",
     ),
+    Number(
+        name="cn_resident_id_15_announced", entity_type="CN_ID", pack="cn", score=97,
+        layouts=("15", "6~6~3"), form=rf"{_PROVINCE}[0-9]{{6}}{_MONTH_DAY}[0-9]{{3}}",
+        cues=("身份证", "身份证号", "身份证号码", "身份證", "resident id", "resident identity card", "chinese id"),
+        verify=checksums.resident_id_15, found_by="the form before 1999", checked_by="province, date",
+    ),
     Shaped(
         name="cn_uscc", entity_type="CN_USCC", pack="cn", score=94, gate=LONG_WORD,
         pattern=f"[1-9ANY][1-59][0-9]{{6}}[{_USCC}]{{10}}", trim=_trim_uscc,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from stream_maas.privacy import checksums, network, wallets
-from stream_maas.privacy.documents import trim_bic, trim_gps, trim_mrz
+from stream_maas.privacy.documents import locate_gps, trim_bic, trim_mrz
 from stream_maas.privacy.rows import LONG_WORD, Anchored, Located, Number, Recognizer, Shaped
 
 _LETTERS: Final = (
@@ -22,7 +22,8 @@ _HAN_TLDS: Final = (
 _DOMAIN: Final = (
     rf"(?:\[?(?:[0-9]{{1,3}}\.){{3}}[0-9]{{1,3}}\]?"
     rf"|(?:[A-Za-z0-9\-{_LETTERS}{_HAN}]+\.)+(?:{_HAN_TLDS})"
-    rf"|(?:[A-Za-z0-9\-{_LETTERS}]+\.)+(?:[Xx][Nn]--[A-Za-z0-9\-]+|[A-Za-z]{{2,}}|[{_LETTERS}]{{2,}}))"
+    rf"|(?:[A-Za-z0-9\-{_LETTERS}]+\.)+(?:[Xx][Nn]--[A-Za-z0-9\-]+|[A-Za-z]{{2,}}|[{_LETTERS}]{{2,}})"
+    rf"|(?:[A-Za-z0-9\-{_LETTERS}{_HAN}]+\.)+[A-Za-z]{{2,}})"
 )
 
 
@@ -128,10 +129,10 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         pattern="0x[0-9a-fA-F]{40}",
         found_by="0x and 40 hexadecimal digits",
     ),
-    Shaped(
-        name="gps", entity_type="GPS", pack="core", score=88, made_of="digits",
-        pattern="[+\\-]?[0-9]{1,2}\\.[0-9]{4,15}\u00b0? ?[NSns]?[^0-9\n@\\[\\]]{1,14}[0-9]{1,3}\\.[0-9]{4,15}\u00b0?",
-        trim=trim_gps, found_by="two numbers with four decimals or more", checked_by="range of the globe",
+    Located(
+        name="gps", entity_type="GPS", pack="core", score=88, made_of="digits", gate=r"[0-9]\.[0-9]{4}",
+        locate=locate_gps, announced=False, found_by="two numbers with four decimals or more",
+        checked_by="range of the globe; not one of many numbers, no unit between",
     ),
     Shaped(
         name="gps_degrees", entity_type="GPS", pack="core", score=88, made_of="digits",

@@ -38,10 +38,16 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     # France
     Number(
-        name="fr_nir", entity_type="FR_NIR", pack="fr", score=93, layouts=("15", "1 2 2 2 3 3 2", "13 2",
+        name="fr_nir", entity_type="FR_NIR", pack="fr", score=96, layouts=("15", "1 2 2 2 3 3 2", "13 2",
         "1.2.2.2.3.3.2"),
-        form="[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[2-9][0-9])[0-9]{10}", verify=national.fr_nir,
+        form="[12][0-9]{2}(?:0[1-9]|1[0-2]|[2-9][0-9])[0-9]{10}", verify=national.fr_nir,
         found_by="13 digits and a key", checked_by="MOD 97, month",
+    ),
+    Number(
+        name="fr_nir_provisional", entity_type="FR_NIR", pack="fr", score=93, layouts=("15", "1 2 2 2 3 3 2", "13 2",
+        "1.2.2.2.3.3.2"),
+        form="[3478][0-9]{2}(?:0[1-9]|1[0-2]|[2-9][0-9])[0-9]{10}", verify=national.fr_nir,
+        found_by="the same while a person is being registered", checked_by="MOD 97, month",
     ),
     Code(
         name="fr_nir_corsica", entity_type="FR_NIR", pack="fr", score=93,
@@ -103,7 +109,9 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Number(
         name="be_national_number", entity_type="BE_NATIONAL_NUMBER", pack="be", score=92,
-        layouts=("11", "2.2.2-3.2", "2~2~2~3~2", "6~3~2", "6~5"), verify=national.be_national_number,
+        layouts=("11", "2.2.2-3.2", "2.2.2-3-2",
+        "2.2.2 3.2", "2.2.2 3 2", "2.2.2-5", "2~2~2~3~2", "6~3~2", "6-3.2", "6-5"),
+        verify=national.be_national_number,
         found_by="11 digits", checked_by="MOD 97, date",
     ),
     # Portugal
@@ -173,9 +181,13 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="6 digits, hyphen, 4", checked_by="date",
     ),
     Number(
-        name="dk_cpr_announced", entity_type="DK_CPR", pack="dk", score=89, layouts=("10", "6 4"), form=_DDMMYY,
-        cues=("cpr", "cpr-nr", "cpr-nummer", "cpr nummer", "personnummer", "cprnr"), verify=national.dk_cpr,
+        name="dk_cpr_announced", entity_type="DK_CPR", pack="dk", score=93, layouts=("10", "6-4", "6 4"), form=_DDMMYY,
+        cues=("cpr", "cpr-nr", "cpr-nummer", "cpr nummer", "cprnr", "danish cpr"), verify=national.dk_cpr,
         found_by="10 digits", checked_by="date",
+    ),
+    Number(
+        name="dk_cpr_as_in_sweden", entity_type="DK_CPR", pack="dk", score=89, layouts=("10", "6 4"), form=_DDMMYY,
+        cues=("personnummer",), verify=national.dk_cpr, found_by="10 digits", checked_by="date",
     ),
     Number(
         name="no_fodselsnummer", entity_type="NO_FODSELSNUMMER", pack="no", score=92,

@@ -8,6 +8,7 @@ import json
 import re
 from typing import Final
 
+from stream_maas.privacy.fold import fold
 from stream_maas.privacy.rows import Recognizer, Shaped
 
 _BASE64URL: Final = r"[A-Za-z0-9_\-]"
@@ -25,7 +26,7 @@ _API_KEYS: Final = "|".join((
     "whsec_[A-Za-z0-9+/=]{20,255}",
     "sk-(?:ant-|proj-|or-|svcacct-)?[A-Za-z0-9_\\-]{20,255}",
     "SG\\.[A-Za-z0-9_\\-]{16,64}\\.[A-Za-z0-9_\\-]{16,128}",
-    "(?:npm_|hf_|pul-|do[por]_v1_|glc_|ATATT3|ntn_|lin_api_|figd_|sbp_|phc_|r8_|gsk_|xai-|tvly-)"
+    "(?:npm_|hf_|pul-|do[por]_v1_|glc_|glsa_|ATATT3|ntn_|lin_api_|figd_|sbp_|phc_|r8_|gsk_|xai-|tvly-|nvapi-|xkeysib-|PMAK-)"
     "[A-Za-z0-9_\\-]{30,255}",
     "pypi-[A-Za-z0-9_\\-]{16,255}",
     "shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",
@@ -33,6 +34,8 @@ _API_KEYS: Final = "|".join((
     "key-[0-9a-zA-Z]{32}",
     "(?:AC|SK)[a-f0-9]{32}",
     "EAAC[A-Za-z0-9]{20,255}",
+    "dckr_pat_[A-Za-z0-9_\\-]{20,64}",
+    "[A-Za-z0-9]{14}\\.atlasv1\\.[A-Za-z0-9_\\-]{20,255}",
     "hvs\\.[A-Za-z0-9_\\-]{20,255}",
     "[0-9]{8,10}:AA[A-Za-z0-9_\\-]{33}",  # Telegram bots
     "AGE-SECRET-KEY-1[A-Z0-9]{58}",
@@ -44,7 +47,7 @@ copied with one character too few still gives it away."""
 _API_KEY_BEGINNINGS: Final = (
     "(?:A[KSBC][IC]A[A-Z0-9]{4}|gh[pousr]_|github_pat_|gl[pdrcsf][a-z]{1,3}-|xox[abeoprs]-|xapp-|AIza|ya29\\.|"
     "GOCSPX-|[spr]k_(?:live|test)_"
-    "|whsec_|sk-|SG\\.|npm_|hf_|pul-|do[por]_v1_|glc_|ATATT3|ntn_|lin_api|figd_|sbp_|phc_|r8_|gsk_|xai-|tvly-|pypi-|"
+    "|whsec_|sk-|SG\\.|npm_|hf_|pul-|do[por]_v1_|glc_|ATATT3|ntn_|lin_api|figd_|sbp_|phc_|r8_|gsk_|xai-|tvly-|nvapi-|xkeysib|PMAK-|glsa_|dckr_pat_|[A-Za-z0-9]\\.atlasv1\\.|pypi-|"
     "shp(?:at|ca|pa|ss)_"
     "|sq0(?:atp|csp)-|key-[0-9a-zA-Z]{8}|(?:AC|SK)[a-f0-9]{12}|EAAC|hvs\\.|[0-9]{8}:AA|[0-9]:AA|AGE-SECRET)"
 )
@@ -63,10 +66,13 @@ _NAMES: Final = _any_case(
     "secret_key", "private_key", "access_token", "auth_token", "refresh_token", "bearer", "token", "credentials",
     "passwort", "kennwort", "contraseña", "contrasena", "clave", "senha", "palavra_passe", "mot_de_passe", "mdp",
     "parola", "wachtwoord", "hasło", "lösenord", "пароль", "密码", "密碼", "口令", "パスワード", "비밀번호",
-    "كلمة المرور", "şifre",
+    "كلمة المرور", "كلمة السر", "şifre", fold("पासवर्ड").text,
+    "암호", "暗証番号", "salasana", "adgangskode", "passord", "heslo",
 )  # fmt: skip
 _BETWEEN: Final = "[\"']?(?: ?[:=：＝] ?| (?:is|was|ist|lautet|es|est|é|è|jest|är|это|:=|=>) |是|为|は)[\"']?"
 _VALUE_CHARACTER: Final = "[^ \t\r\n\"'<>,;&()\\[\\]{}]"
+_VALUE: Final = f"(?:{_VALUE_CHARACTER}|&(?![A-Za-z0-9_.%\\-]{{1,64}}=))"
+"""An ampersand belongs to it unless it separates the fields of an address's query."""
 _NAME_AND_BETWEEN: Final = re.compile(f"(?:{_NAMES}){_BETWEEN}")
 _IN_WORDS: Final = re.compile("[ 是为は][\"']?$")
 _NO_VALUE: Final = re.compile(
@@ -143,8 +149,8 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Shaped(
         name="secret_assignment", entity_type="SECRET", pack="core", score=97, inside=True,
-        made_of="secrets", gate=f"(?:{_NAMES}){_BETWEEN}", pattern=f"(?:{_NAMES}){_BETWEEN}{_VALUE_CHARACTER}{{4,256}}",
-        rest=f"{_VALUE_CHARACTER}*", trim=trim_secret,
+        made_of="secrets", gate=f"(?:{_NAMES}){_BETWEEN}", pattern=f"(?:{_NAMES}){_BETWEEN}{_VALUE}{{4,256}}",
+        rest=f"{_VALUE}*", trim=trim_secret,
         found_by="password = value, in words of 14 languages", checked_by="not a word, a variable or a blank",
     ),
 )  # fmt: skip

@@ -73,9 +73,18 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="9 digits as they are grouped in Spain", checked_by="national numbering plan",
     ),
     Number(
-        name="phone_in", entity_type="PHONE", pack="in", score=58, calling_code="91", layouts=("5 5", "5-5", "2~5~5"),
-        form="(?:91)?[6-9][0-9]{9}", verify=phones.valid_in("IN"), found_by="two groups of five",
+        name="phone_in", entity_type="PHONE", pack="in", score=58, calling_code="91",
+        layouts=("5 5", "5-5", "2~5~5", "6 5", "6-5", "1~5~5"),
+        form="(?:91|0)?[6-9][0-9]{9}", verify=phones.indian, found_by="two groups of five",
         checked_by="national numbering plan",
+    ),
+    Number(
+        name="phone_ru", entity_type="PHONE", pack="ru", score=58, calling_code="7",
+        layouts=(
+            "1(3)3~2~2", "1~3~3~2~2", "1 3 3-2-2", "1(3)3~4", "1(3)7", "1(4)2~2~2", "1(4)3~3", "(3)3~2~2", "(4)2~2~2",
+        ),
+        form="[78]?[3489][0-9]{9}", found_by="8, area code and 7 digits as they are grouped in Russia",
+        checked_by="area code",
     ),
     Number(
         name="phone_au_services", entity_type="PHONE", pack="au", score=56, calling_code="61", layouts=("4 3 3",

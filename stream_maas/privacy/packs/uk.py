@@ -9,7 +9,7 @@ from stream_maas.privacy.rows import Code, Number, Recognizer
 
 ROWS: Final[tuple[Recognizer, ...]] = (
     Number(
-        name="uk_nhs", entity_type="UK_NHS", pack="uk", score=89, layouts=("10", "3~3~4"),
+        name="uk_nhs", entity_type="UK_NHS", pack="uk", score=90, layouts=("10", "3~3~4"),
         cues=(
             "nhs", "nhs number", "nhs no", "nhs nr", "nhs num", "patient number", "national health service",
             "health number",

@@ -20,7 +20,8 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         form=_SSN_FORM,
         cues=(
             "ssn", "ss no", "ss#", "ss", "social security", "social security number", "social security no", "soc sec",
-            "social", "social number", "seguro social", "número de seguro social",
+            "social", "social number", "seguro social", "número de seguro social", "社会安全号", "社会安全号码",
+            "sozialversicherungsnummer der usa", "sécurité sociale américaine", "número do seguro social",
         ),
         found_by="9 digits", checked_by="ranges in use",
     ),

@@ -75,6 +75,13 @@ def test_the_cheap_refusal_never_refuses_a_hint(names: list[str]) -> None:
         ({"pan": "frying"}, {"pan": "frying"}),
         ({"pin": "4821"}, {"pin": "[SECRET]"}),
         ({"pin": 13, "PIN": "GPIO13"}, {"pin": 13, "PIN": "GPIO13"}),
+        ({"zip": "90210", "plz": "D-10115"}, {"zip": "[POSTAL_CODE]", "plz": "[POSTAL_CODE]"}),
+        ({"zip": "a.zip", "login": True, "handle": 7}, {"zip": "a.zip", "login": True, "handle": 7}),
+        ({"login": "tom_b", "usuário": "maria.k"}, {"login": "[USERNAME]", "usuário": "[USERNAME]"}),
+        ({"plate": "B-AB 1234", "PLATE": "steel"}, {"plate": "[LICENCE_PLATE]", "PLATE": "steel"}),
+        # an identity document of any country is that of one where it verifies
+        ({"dni": "54362315-K", "id_card": "11010519491231002X"}, {"dni": "[ES_DNI]", "id_card": "[CN_ID]"}),
+        ({"dni": "54362315-A"}, {"dni": "[NATIONAL_ID]"}),
     ],
 )
 def test_names_that_mean_other_things_as_often(document: dict[str, object], left: dict[str, object]) -> None:
@@ -84,7 +91,7 @@ def test_names_that_mean_other_things_as_often(document: dict[str, object], left
     assert json.loads(redactor.redact_text(json.dumps(document)).value) == left
 
 
-@pytest.mark.parametrize("name", ["token", "PAN", "pin"])
+@pytest.mark.parametrize("name", ["token", "PAN", "pin", "usuário"])
 def test_the_cheap_refusal_knows_names_of_which_the_value_decides(name: str) -> None:
     assert may_hint(f"text\n{name}\nlocale")
     assert not may_hint("max_tokens")

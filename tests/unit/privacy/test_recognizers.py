@@ -113,6 +113,35 @@ FOUND = [
     ("नमस्ते, मेरा नाम राहुल शर्मा है और मैं दिल्ली से हूँ", "नमस्ते, मेरा नाम [PERSON] है और मैं दिल्ली से हूँ"),
     ("श्रीमती सुनीता देवी को भेजें, श्री अमित घर गए", "श्रीमती [PERSON] को भेजें, श्री [PERSON] घर गए"),
     ("ग्राहक का नाम: प्रिया वर्मा", "ग्राहक का नाम: [PERSON]"),
+    # as people of other countries write them
+    ("Tel. (030) 901820-12, 030 901820-12", "Tel. [PHONE], [PHONE]"),
+    ("8-916-123-45-67, 8 916 123-45-67, (4012) 12-34-56", "[PHONE], [PHONE], [PHONE]"),
+    ("074104 10165, 0 98765 43210", "[PHONE], [PHONE]"),
+    ("传真0755-8234 5678, 02-312-3456, 070-123 45 67", "传真[PHONE], [PHONE], [PHONE]"),
+    ("паспорт 75 1234567, पासपोर्ट नंबर X1234567", "паспорт [PASSPORT], पासपोर्ट नंबर [PASSPORT]"),
+    ("passport是X1234567的", "passport是[PASSPORT]的"),
+    ("my driver license number is F2551234567", "my driver license number is [DRIVER_LICENCE]"),
+    ("CPR-nummer 250970-3654", "CPR-nummer [DK_CPR]"),
+    ("老身份证110105640928119", "老身份证[CN_ID]"),  # a payment card by its check digit
+    ("Registre national 91.10.09-293-60", "Registre national [BE_NATIONAL_NUMBER]"),
+    ("社会安全号码 540 77 5980", "社会安全号码 [SSN]"),
+    ("VAT reg. no. GB799255227", "VAT reg. no. [VAT_ID]"),
+    # DATE_OF_BIRTH before its word, and where vowel signs are folded away
+    ("Ich bin am 12. März 1985 geboren.", "Ich bin am [DATE_OF_BIRTH] geboren."),
+    ("1985年3月12日生まれです", "[DATE_OF_BIRTH]生まれです"),
+    ("मेरा जन्म 12 मार्च 1985 को हुआ", "मेरा जन्म [DATE_OF_BIRTH] को हुआ"),
+    # SECRET with an ampersand, which separates fields in an address
+    ("password=Tr0ub4dor&3 now", "password=[SECRET] now"),
+    ("https://x.example/?password=hunter22&next=1", "https://x.example/?password=[SECRET]&next=1"),
+    ("पासवर्ड: Qwerty!2345", "पासवर्ड: [SECRET]"),
+    # USERNAME
+    ("usuário: jdoe92; login: María; 用户名是maria.k的", "usuário: [USERNAME]; login: [PERSON]; 用户名是[USERNAME]的"),
+    # EMAIL in a domain of Japanese letters under an ASCII one
+    ("li.wei@例え.jp まで", "[EMAIL] まで"),
+    # GPS
+    ("37.7749° N, 122.4194° W today", "[GPS] today"),
+    ("52.5200,13.4050;52.5300,13.4150", "[GPS];[GPS]"),
+    ("ping6 ::ffff:42.196.52.7 works", "ping6 [IP] works"),
     # CN_ID
     ("身份证11010519491231002X。", "身份证[CN_ID]。"),
     ("440401 19580101 000x", "[CN_ID]"),
@@ -121,6 +150,8 @@ FOUND = [
 ]
 
 NOT_FOUND = [
+    "[12.3456, 78.9012, 45.6789]", "12.3456 km, 45.6789 miles", "x[1::2]", "Patient, NHS 12", "Mr President",
+    "benutzer: keine", "usuario: administrador",
     "4673395 is the best result", "4155550132 is my favourite", "4673395是我的",
     "a1:b2:c3:d4:e5:f6:a7", "00:1A:2B:3C:4D:5E:77:88:99:aa:bb", "std::vector",
     "2001:2001:2001:2001:2001:2001:2001:2001:2001", "password=yourpasswordhere", "secret=$SECRET",
