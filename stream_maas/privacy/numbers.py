@@ -10,25 +10,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from types import ModuleType
 from typing import Final, NamedTuple
 
+from stream_maas import native
 from stream_maas.privacy.cues import FOLLOWS, CueIndex, Key, joins
 from stream_maas.privacy.layouts import beginnings, trie_pattern
-from stream_maas.privacy.rows import Number, expand
+from stream_maas.privacy.number_rules import Rule, RuleBook, Rules
+from stream_maas.privacy.number_tables import tables
+from stream_maas.privacy.rows import Number
 from stream_maas.privacy.runs import (
     MOST_DIGITS,
     RUN,
     Layout,
+    glued_extension,
     groups_in,
     is_glued_to_code,
     is_inside_uuid,
     is_touched,
     run_at,
-    shape_of,
     without_gaps,
 )
 from stream_maas.privacy.spans import Known, Span
 
+_KERNEL: Final = native.load("numbers")
 KNOWN_RECOGNIZER: Final = "known_number"
 _KNOWN_SCORE: Final = 100
 _FEW_KNOWN: Final = 16
@@ -37,37 +43,10 @@ _NEAR_CHARS: Final = 64
 _RECENT: Final = 8
 """Windows come in the order of their beginnings, so only the last finds can overlap the next."""
 _NO_KEYS: Final[frozenset[Key]] = frozenset()
-_ANY_DIGITS: Final = "[0-9]+"
+Find = Callable[[str, str | None, Known], list[Span]]
 _LONGEST_KEPT: Final = 48
 """Characters of a run whose reading is worth keeping: longer ones are tables and noise, no two alike."""
 _MOST_KEPT: Final = 4_096
-
-
-class _Rule(NamedTuple):
-    """A row, compiled."""
-
-    row: Number
-    has_form: Callable[[str], object]
-    takes_any_digits: bool
-    cue: Key | None
-    not_shapes: frozenset[bytes]
-    has_script: Callable[[str, int, int], object] | None
-
-
-class _Rules(NamedTuple):
-    """The rules for one grouping, in the order of their scores."""
-
-    unannounced: list[_Rule]
-    """Those that need no cue, or that a script near the number may do for."""
-    announced: list[_Rule]
-
-    def only(self, shape: bytes, *, is_fraction: bool, stands_free: bool) -> _Rules:
-        """The rules that can hold for a window of this shape that is a fraction, or goes on beyond its ends."""
-
-        def can_hold(rule: _Rule) -> bool:
-            return not is_fraction if rule.row.strong else stands_free and shape not in rule.not_shapes
-
-        return _Rules(list(filter(can_hold, self.unannounced)), list(filter(can_hold, self.announced)))
 
 
 class _Grouping(NamedTuple):
@@ -79,7 +58,7 @@ class _Grouping(NamedTuple):
     end: int
     is_last: bool
     """The run ends with it."""
-    rules: _Rules
+    rules: Rules
     top_announced: int
     """Highest score among the rules that need a word."""
 
@@ -113,7 +92,7 @@ class _Words:
         """Whether anything but the words before the run can announce a window of it."""
         return bool(self.ends or self._hint or self._may_follow)
 
-    def announced(self, grouping: _Grouping, *, is_free: bool) -> list[_Rule]:
+    def announced(self, grouping: _Grouping, *, is_free: bool) -> list[Rule]:
         """Those of the rules that need a word and have it, or the field's name instead. Words are asked only if the
         grouping `is_free` of finds: if the find does not stand after all, the next round reads the rest."""
         possible = self._with_word(grouping) if is_free else []
@@ -121,7 +100,7 @@ class _Words:
             return possible
         return [rule for rule in grouping.rules.announced if rule in possible or rule.row.entity_type == self._hint]
 
-    def _with_word(self, grouping: _Grouping) -> list[_Rule]:
+    def _with_word(self, grouping: _Grouping) -> list[Rule]:
         """No word can stand inside of a run, so only its first group may have one before it and its last group one
         behind."""
         keys = _NO_KEYS
@@ -151,48 +130,24 @@ class _Words:
 class NumberFinder:
     """Finds candidates of all `Number` rows in folded text."""
 
-    def __init__(self, rows: Sequence[Number], cues: CueIndex) -> None:
+    def __init__(self, rows: Sequence[Number], cues: CueIndex, kernel: ModuleType | None = _KERNEL) -> None:
+        """`kernel`: the compiled twin, None for Python alone."""
         self._cues = cues
-        self._by_shape: dict[bytes, _Rules] = {}
-        self._any_grouping = _Rules([], [])
-        self._even_grouping = _Rules([], [])
+        self._book = RuleBook(rows, cues)
+        self._by_shape = self._book.by_shape
         self._readings: dict[bytes, _Reading] = {}
-        for row in rows:
-            rule = _Rule(
-                row,
-                re.compile(row.form).fullmatch,
-                row.form == _ANY_DIGITS,
-                cues.add(row.cues, row.entity_type) if row.cues else None,
-                frozenset(shape_of(plain) for layout in row.not_layouts for plain in expand(layout)),
-                re.compile(f"[{row.script}]").search if row.script else None,
-            )
-            if row.script:  # it does instead of a cue
-                self._add(rule._replace(has_script=None))
-                rule = rule._replace(cue=None)
-            self._add(rule)
         self._prefixes = {word: beginnings(word, self._by_shape) for word in self._by_shape}
-        self._variants = {
-            (shape, is_fraction, stands_free): rules.only(shape, is_fraction=is_fraction, stands_free=stands_free)
-            for shape, rules in self._by_shape.items()
-            for is_fraction in (False, True)
-            for stands_free in (False, True)
-        }
         self._search = _searcher(self._by_shape)
         self._search_unannounced = _searcher(shape for shape, rules in self._by_shape.items() if rules.unannounced)
+        self.find: Find = self.find_in_python
+        """Candidates, overlapping or not: (text, entity type whose rows need no announcing word, known numbers)."""
+        if kernel is not None:
+            make = partial(tuple.__new__, Span)
+            seldom = joins, glued_extension, is_inside_uuid, _known_at
+            self.find = kernel.Scanner(tables(self._book), cues, *seldom, make).find
 
-    def _add(self, rule: _Rule) -> None:
-        for layout in rule.row.layouts:
-            if layout == "*":
-                _add(self._any_grouping, rule)
-                _add(self._even_grouping, rule)
-            elif layout == "=":
-                _add(self._even_grouping, rule)
-            else:
-                for plain in expand(layout):
-                    _add(self._by_shape.setdefault(shape_of(plain), _Rules([], [])), rule)
-
-    def find(self, text: str, hint: str | None, known: Known) -> list[Span]:
-        """Candidates, overlapping or not. `hint`: entity type whose rows need no announcing word."""
+    def find_in_python(self, text: str, hint: str | None, known: Known) -> list[Span]:
+        """`find` without the kernel."""
         found: list[Span] = []
         ends: dict[str, int] = {}
         for match in RUN.finditer(text):
@@ -247,7 +202,7 @@ class NumberFinder:
             is_fraction = layout.is_fraction(first, last)
             stands_free = layout.stands_free(first, last, shape)
             if rules is self._by_shape.get(shape):
-                rules = self._variants[shape, is_fraction, stands_free]
+                rules = self._book.listed(shape, is_fraction=is_fraction, stands_free=stands_free)
             else:
                 rules = rules.only(shape, is_fraction=is_fraction, stands_free=stands_free)
             if rules.unannounced or rules.announced:
@@ -262,7 +217,7 @@ class NumberFinder:
                     rules.announced[0].row.score if rules.announced else 0,
                 )
 
-    def _listed(self, layout: Layout, words: _Words | None) -> Iterator[tuple[int, bytes, _Rules]]:
+    def _listed(self, layout: Layout, words: _Words | None) -> Iterator[tuple[int, bytes, Rules]]:
         """Every grouping that some row lists: its first group, its shape and its rules. `words`: those that need a word
         are left out where there cannot be one."""
         shape = layout.shape
@@ -284,7 +239,7 @@ class NumberFinder:
             search = self._search if words is None or words.may_announce() else self._search_unannounced
             match = search(shape, at + 1)
         if layout.digit_count <= MOST_DIGITS and len(shape) < 2 * MOST_DIGITS:
-            rules = self._even_grouping if layout.is_even() else self._any_grouping
+            rules = self._book.even_grouping if layout.is_even() else self._book.any_grouping
             yield 0, shape if b")" in shape else shape.lstrip(b"("), rules
 
 
@@ -299,7 +254,7 @@ def _is_free(grouping: _Grouping, taken: Sequence[_Grouping]) -> bool:
     return not any(grouping.first <= other.last and other.first <= grouping.last for other in taken[-_RECENT:])
 
 
-def _accepting(text: str, start: int, end: int, is_single: bool, rules: Sequence[_Rule]) -> Number | None:
+def _accepting(text: str, start: int, end: int, is_single: bool, rules: Sequence[Rule]) -> Number | None:
     """The row of the first of `rules` that holds for the digits in [start, end) and what touches them."""
     if not rules:
         return None
@@ -329,10 +284,10 @@ def _accepting(text: str, start: int, end: int, is_single: bool, rules: Sequence
     return None
 
 
-def _add(rules: _Rules, rule: _Rule) -> None:
-    listed = rules.unannounced if rule.cue is None else rules.announced
-    if rule not in listed:
-        listed.append(rule)
+def _known_at(text: str, start: int, end: int, known: Known) -> Iterator[Span]:
+    """`_known_windows` of the run that RUN matches at [start, end)."""
+    start, _, picture = run_at(text, start, end)
+    return _known_windows(text, start, Layout(picture), known)
 
 
 def _known_windows(text: str, start: int, layout: Layout, known: Known) -> Iterator[Span]:

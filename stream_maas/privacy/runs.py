@@ -10,9 +10,9 @@ FEWEST_DIGITS: Final = 7
 """No number with fewer digits is looked for without a field name (a local telephone number has seven)."""
 MOST_DIGITS: Final = 20
 """The longest number of the table."""
-_GAP_CHARACTERS: Final = " ./()_-"
-_GAP_CHARS: Final = 3
-_GAP_PATTERN: Final = f"[{re.escape(_GAP_CHARACTERS)}]{{0,{_GAP_CHARS}}}"
+GAP_CHARACTERS: Final = " ./()_-"
+MOST_GAP_CHARS: Final = 3
+_GAP_PATTERN: Final = f"[{re.escape(GAP_CHARACTERS)}]{{0,{MOST_GAP_CHARS}}}"
 RUN_PATTERN: Final = f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1}}}"
 """The beginning of every run; the gate's class for all numbers."""
 RUN: Final = re.compile(f"[0-9](?:{_GAP_PATTERN}[0-9]){{{FEWEST_DIGITS - 1},}}")
@@ -21,7 +21,7 @@ _BRACKET: Final = ord("(")
 
 _GAPS_TO_SPACES: Final = bytes(code if 48 <= code < 58 else ord(" ") for code in range(256))
 _DIGITS_TO_NINES: Final = bytes(ord("9") if 48 <= code < 58 else code for code in range(256))
-_GAPS: Final = _GAP_CHARACTERS.encode()
+_GAPS: Final = GAP_CHARACTERS.encode()
 _BARE_GAPS: Final = (
     (b"  ", b" "), (b" - ", b"-"), (b" -", b"-"), (b"- ", b"-"), (b" (", b"("), (b") ", b")"), (b")-", b")"),
 )  # fmt: skip
@@ -29,15 +29,19 @@ _BARE_GAPS: Final = (
 _TOO_WIDE: Final = MOST_DIGITS + 1
 """Stands for every width that no layout has."""
 _CLAMPED: Final = bytes(min(width, _TOO_WIDE) for width in range(256))
-_EVEN: Final = re.compile(rb"\(?([\x01-\x14])([ ./_-])(?:\1\2)*[\x01-\x14]")
-_GLUED_EXTENSION: Final = re.compile("[xX][0-9]{2,6}(?![0-9A-Za-z])")
+EVEN_GAPS: Final = frozenset((b" ", b".", b"/", b"_", b"-"))
+"""By which a run may be evenly grouped."""
+_EVEN: Final = re.compile(rb"\(?([\x01-\x14])([%b])(?:\1\2)*[\x01-\x14]" % re.escape(b"".join(sorted(EVEN_GAPS))))
+glued_extension: Final = re.compile("[xX][0-9]{2,6}(?![0-9A-Za-z])").match
 _UUID: Final = re.compile("[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _UUID_CHARS: Final = 36
 _UUID_HYPHENS: Final = 4
 _BEFORE_X: Final = (17, 3)
-_TIES: Final = (b"-", b".")
+DECIMAL_POINT: Final = b"."
+BLANK: Final = b" "
+TIES: Final = (b"-", b".")
 """Between a bare number and its neighbour these make both parts of something else."""
-_CURRENCIES: Final = frozenset("$€£¥₹₩₽")
+CURRENCIES: Final = frozenset("$€£¥₹₩₽")
 LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 DIGITS: Final = frozenset("0123456789")
 ALPHANUMERIC: Final = LETTERS | DIGITS
@@ -51,6 +55,13 @@ def without_gaps(window: str) -> str:
 def groups_in(shape: bytes) -> int:
     """How many groups a shape, or the beginning of one, has."""
     return len(shape.translate(None, _GAPS))
+
+
+def bare_gaps(shape: bytes) -> bytes:
+    """`shape`, or a gap by itself, without spaces around hyphens and brackets."""
+    for spaced, bare in _BARE_GAPS:
+        shape = shape.replace(spaced, bare)
+    return shape
 
 
 def shape_of(layout: str) -> bytes:
@@ -70,18 +81,18 @@ class Layout:
         self.picture = picture
         self._widths = widths = list(map(len, picture.translate(_GAPS_TO_SPACES).split(b" ")))
         self.digit_count = len(picture) + 1 - len(widths)
-        shape = bytearray(2 * len(widths) - 1)
+        pieces = bytearray(2 * len(widths) - 1)
         try:
-            shape[::2] = bytes(widths).translate(_CLAMPED)
+            pieces[::2] = bytes(widths).translate(_CLAMPED)
         except ValueError:  # a width above 255
-            shape[::2] = bytes([min(width, _TOO_WIDE) for width in widths])
-        shape[1::2] = picture.translate(None, b"9")
+            pieces[::2] = bytes([min(width, _TOO_WIDE) for width in widths])
+        pieces[1::2] = picture.translate(None, b"9")
+        shape = bytes(pieces)
         if 0 in shape:
             shape = shape.replace(b"\0", b"")
             if b" " in shape or b")-" in shape:
-                for spaced, bare in _BARE_GAPS:
-                    shape = shape.replace(spaced, bare)
-        self.shape = bytes(shape)
+                shape = bare_gaps(shape)
+        self.shape = shape
         self._groups: tuple[list[int], list[int]] | None = None
 
     @property
@@ -109,12 +120,12 @@ class Layout:
 
     def is_fraction(self, first: int, last: int) -> bool:
         """One group behind a decimal point: the digits of 3.4111111111111111 are not a card."""
-        return first == last and self.gap_before(first) == b"."
+        return first == last and self.gap_before(first) == DECIMAL_POINT
 
     def stands_free(self, first: int, last: int, shape: bytes) -> bool:
         """Whether groups `first` to `last` end where they do because something else begins: no neighbour goes on."""
         if first == last:
-            return self.gap_before(first) not in _TIES and self.gap_before(last + 1) not in _TIES
+            return self.gap_before(first) not in TIES and self.gap_before(last + 1) not in TIES
         if first > 0 and shape[0] != _BRACKET and self._continues(first, first + 1):
             return False
         return last + 1 == len(self.groups[0]) or not self._continues(last + 1, last)
@@ -129,7 +140,7 @@ class Layout:
         if gap != self.gap_before(inner):
             return False
         widths = self.groups[1]
-        return gap != b" " or widths[outer - 1] == widths[outer]
+        return gap != BLANK or widths[outer - 1] == widths[outer]
 
 
 def run_at(text: str, start: int, end: int) -> tuple[int, int, bytes]:
@@ -168,9 +179,9 @@ def is_glued_to_code(text: str, start: int, end: int) -> bool:
 
 def is_touched(text: str, start: int, end: int, *, is_single: bool) -> bool:
     """Whether a letter or a currency sign touches the number; behind a grouped one it may, as in "x12"."""
-    if start and (text[start - 1] in LETTERS or text[start - 1] in _CURRENCIES):
+    if start and (text[start - 1] in LETTERS or text[start - 1] in CURRENCIES):
         return True
-    return is_single and text[end : end + 1] in ALPHANUMERIC and not _GLUED_EXTENSION.match(text, end)
+    return is_single and text[end : end + 1] in ALPHANUMERIC and not glued_extension(text, end)
 
 
 def is_inside_uuid(text: str, start: int, end: int) -> bool:

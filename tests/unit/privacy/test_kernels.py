@@ -1,0 +1,87 @@
+"""The compiled kernels and the Python that they stand in for: the same answers, in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stream_maas import native
+from stream_maas.privacy.canaries import CANARIES, DISGUISES
+from stream_maas.privacy.cues import CueIndex
+from stream_maas.privacy.fold import fold
+from stream_maas.privacy.numbers import NumberFinder
+from stream_maas.privacy.recognizers import PACKS, rows_for
+from stream_maas.privacy.rows import Number
+from stream_maas.privacy.spans import Known
+from tests.unit.privacy.texts import texts
+
+pytestmark = pytest.mark.skipif(native.IS_OFF, reason="there is only one side to compare")
+
+gaps = st.sampled_from(
+    [" ", " ", "-", ".", "/", "(", ")", ") ", " (", " - ", "_", "  ", ")-", " -- ", "x", "X", "$", ""]
+)
+laid_out = st.lists(
+    st.builds(lambda digits, gap: digits + gap, st.text("0123456789", max_size=18), gaps), min_size=1, max_size=12
+).map("".join)
+"""Runs of digits with everything that may stand between their groups."""
+soup = st.text("0123456789 -./()_xXa$€٣", max_size=80)
+hints = st.sampled_from([None, None, "PHONE", "SSN", "CARD", "BANK_ACCOUNT"])
+known_numbers = st.sampled_from([{}, {}, {}, {"4673395": "PHONE", "78051120": "SSN"}])
+
+
+@cache
+def number_finders() -> list[tuple[NumberFinder, NumberFinder]]:
+    """For the usual rows and for all that can be turned on: compiled, and not."""
+
+    def finder(packs: frozenset[str], kernel: ModuleType | None) -> NumberFinder:
+        cues = CueIndex()
+        finder = NumberFinder([row for row in rows_for(packs) if isinstance(row, Number)], cues, kernel)
+        cues.close()
+        return finder
+
+    kernel = native.load("numbers")
+    assert kernel
+    return [(finder(packs, kernel), finder(packs, None)) for packs in (frozenset[str](), frozenset(PACKS))]
+
+
+def assert_same_numbers(text: str, hint: str | None, known: Known) -> None:
+    folded = fold(text).text
+    for compiled, reference in number_finders():
+        assert compiled.find(folded, hint, known) == reference.find(folded, hint, known), folded
+
+
+@settings(max_examples=400)
+@given(st.one_of(laid_out, soup, texts), hints, known_numbers)
+@example("(11) 98765-4321 or (11) 98765-4322", None, {})
+@example("11010519491231002X", None, {})
+@example("id 110105-19491231-002X) 467-3395 is my cell phone", None, {})
+@example("12345678-1234-1234-1234-123456789012", None, {})
+@example("3.4111111111111111 4111-1111-1111-1111-1111", "CARD", {})
+@example("phone 467 3395 (467) 3396, 467 3397", None, {"4673395": "PHONE"})
+@example("1" * 300 + " 4111 1111 1111 1111", None, {})
+def test_numbers_of_any_layout(text: str, hint: str | None, known: Known) -> None:
+    assert_same_numbers(text, hint, known)
+
+
+def test_numbers_of_all_labelled_texts(labelled: Callable[[str], list[dict[str, Any]]]) -> None:
+    lines = [line for name in ("corpus_dev", "presidio_cases", "identifiers") for line in labelled(name)]
+    for value in {value for line in lines for value in line.values() if isinstance(value, str)}:
+        assert_same_numbers(value, None, {})
+
+
+def test_numbers_of_every_type_in_every_disguise() -> None:
+    for value in (value for values in CANARIES.values() for value in values):
+        for disguise in DISGUISES.values():
+            assert_same_numbers(f"phone {disguise(value)}, {value}", None, {})
+
+
+def test_a_layout_that_no_table_has_room_for_is_refused() -> None:
+    row = Number(name="wide", entity_type="WIDE", pack="core", score=1, layouts=("11-10",))
+    with pytest.raises(ValueError, match="more than 20 digits"):
+        NumberFinder([row], CueIndex())
