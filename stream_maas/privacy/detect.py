@@ -80,7 +80,7 @@ class Detector:
         cues.close()
         self._gate = compile_gate(
             engine,
-            [Part([one.pattern for one in asked], rows.FEWEST_DIGITS[kind]) for kind, asked in parts.items()],
+            [Part(tuple(one.pattern for one in asked), rows.FEWEST_DIGITS[kind]) for kind, asked in parts.items()],
         )
         every = [one for asked in parts.values() for one in asked]
         self._finders = [one.find for one in every]

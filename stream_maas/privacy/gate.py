@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from types import ModuleType
 from typing import Final, Literal, NamedTuple
 
+from stream_maas import native
 from stream_maas.errors import SettingsError
+from stream_maas.privacy.automata import Automaton
 
 Engine = Literal["re2", "hyperscan", "re"]
 Gate = Callable[[str], Sequence[int]]
@@ -17,6 +21,7 @@ _MAX_MEM_BYTES: Final = 32 * 1024 * 1024
 is never made small."""
 _DIGITS: Final = b"0123456789"
 _DIGIT: Final = re.compile("[0-9]")
+_KERNEL: Final = native.load("scanning")
 
 
 def choose(asked: Literal["auto", "re2", "hyperscan", "re"]) -> Engine:
@@ -43,25 +48,34 @@ def warning(engine: Engine) -> str:
 class Part(NamedTuple):
     """Patterns that have something in common. `fewest_digits`: a text with fewer ASCII digits is not asked about."""
 
-    patterns: Sequence[str]
+    patterns: tuple[str, ...]
     fewest_digits: int = 0
 
 
-def compile_gate(engine: Engine, parts: Sequence[Part]) -> Gate:
+def compile_gate(engine: Engine, parts: Sequence[Part], *, kernel: ModuleType | None = _KERNEL) -> Gate:
     """A gate over the patterns of all `parts` in order, in the common subset of RE2 and `re`. All engines agree.
 
     Each part becomes an automaton of its own where states are built lazily. There is one for every way in which the
     patterns can be half matched together: those that begin differently would multiply, on random text without end, and
-    an automaton that is full begins anew. Raises SettingsError if the engine is not installed.
+    an automaton that is full begins anew. Raises SettingsError if the engine is not installed. `kernel` tells which
+    parts of RE2's gate need not be asked.
     """
     if engine == "hyperscan":
         return _hyperscan_gate(parts)
     if engine == "re":
         return _re_gate(parts)
-    return _re2_gate(parts)
+    return _re2_gate(parts, _scanner(tuple(parts), kernel) if kernel else None)
 
 
-def _re2_gate(parts: Sequence[Part]) -> Gate:
+@lru_cache(maxsize=16)
+def _scanner(parts: tuple[Part, ...], kernel: ModuleType) -> Callable[[str], int]:
+    """Text -> a bit for each part that may match. Kept: its states are the same for all gates with these parts."""
+    automata = [Automaton(part.patterns) for part in parts]
+    accepted: Callable[[str], int] = kernel.Scanner(automata, [part.fewest_digits for part in parts]).accepted
+    return accepted
+
+
+def _re2_gate(parts: Sequence[Part], may_match: Callable[[str], int] | None) -> Gate:
     try:
         import re2
     except ImportError:
@@ -69,27 +83,39 @@ def _re2_gate(parts: Sequence[Part]) -> Gate:
     options = re2.Options()
     options.max_mem = _MAX_MEM_BYTES
     options.log_errors = False  # its messages quote the text
-    automata: list[tuple[Callable[[bytes], list[int] | None], int, int]] = []
+    automata: list[tuple[Callable[[bytes], list[int] | None], int, int, int]] = []
     first = 0
-    for part in parts:
+    for number, part in enumerate(parts):
         automaton = re2.Set.SearchSet(options)
         for pattern in part.patterns:
             automaton.Add(pattern)
         automaton.Compile()
         # The wrapper asks whether it was given text or bytes, which is a tenth of the look.
-        automata.append((getattr(automaton, "_set", automaton).Match, first, part.fewest_digits))
+        automata.append((getattr(automaton, "_set", automaton).Match, first, part.fewest_digits, 1 << number))
         first += len(part.patterns)
 
     def gate(text: str) -> Sequence[int]:
         encoded = text.encode("utf-8", "replace")
         digit_count = len(encoded) - len(encoded.translate(None, _DIGITS))
         found: list[int] = []
-        for match, offset, fewest_digits in automata:
+        for match, offset, fewest_digits, _ in automata:
             if digit_count >= fewest_digits and (matched := match(encoded)):
                 found += [index + offset for index in matched] if offset else matched
         return found
 
-    return gate
+    if may_match is None:
+        return gate
+
+    def gate_of_what_may_match(text: str) -> Sequence[int]:
+        found: list[int] = []
+        if bits := may_match(text):
+            encoded = text.encode("utf-8", "replace")
+            for match, offset, _, bit in automata:
+                if bits & bit and (matched := match(encoded)):
+                    found += [index + offset for index in matched] if offset else matched
+        return found
+
+    return gate_of_what_may_match
 
 
 def _hyperscan_gate(parts: Sequence[Part]) -> Gate:

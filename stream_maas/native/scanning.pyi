@@ -1,0 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
+class Scanner:
+    def __init__(self, automata: Sequence[Any], fewest_digits: Sequence[int]) -> None: ...
+    def accepted(self, text: str) -> int: ...
