@@ -6,13 +6,17 @@ All rows share one index, so that the words before a number are read once, howev
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import product
+from types import ModuleType
 from typing import Final
 
+from stream_maas import native
 from stream_maas.privacy.fold import fold
-from stream_maas.privacy.layouts import trie_pattern
+from stream_maas.privacy.layouts import flat_trie, trie_pattern
 from stream_maas.privacy.transform import placeholder
 
+_KERNEL: Final = native.load("cues")
 _WINDOW_CHARS: Final = 64
 _GAP_CHARS: Final = 40
 """Most characters between the announcing word and the value."""
@@ -49,7 +53,11 @@ Key = int
 class CueIndex:
     """The words that announce something, of all rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernel: ModuleType | None = _KERNEL) -> None:
+        """`kernel`: the compiled twin, None for Python alone."""
+        self._kernel = kernel
+        self.before: Callable[[str, int], frozenset[Key]] = self.before_in_python
+        """Keys of the cues that stand shortly before an offset of a text."""
         self._keys: dict[tuple[str, ...], Key] = {}
         self._phrases: dict[str, frozenset[Key]] = {}
         self._unspaced: dict[str, frozenset[Key]] = {}
@@ -83,16 +91,21 @@ class CueIndex:
             first_words = [match.group() for phrase in spaced if (match := _LETTERS.match(phrase))]
             self._first_words = frozenset(form for word in first_words for form in (word, f"{word}s"))
             self._match_spaced = re.compile(_whole_words(spaced)).match
-            self._search_ascii = re.compile(f"(?<![a-z]){_whole_words(filter(str.isascii, spaced))}")
+            ascii_phrases = list(filter(str.isascii, spaced))
+            self._search_ascii = re.compile(f"(?<![a-z]){_whole_words(ascii_phrases)}")
             self._search_mixed = re.compile(rf"(?<![^\W\d_{_HAN}]){_whole_words(mixed)}" if mixed else "(?!)")
+            if self._kernel is not None:
+                seldom = self._keys_of, self._announced_by_mask, self._in_other_scripts
+                trie = flat_trie(ascii_phrases)
+                self.before = self._kernel.Words(trie, _GAP_CHARS, _WINDOW_CHARS, *seldom, _NO_KEYS).before
         for phrase in sorted(self._phrases, key=len):  # what a phrase holds is announced as well
             words = phrase.split(" ")
             for first in range(len(words)):
                 for end in range(first + 1, len(words) + 1):
                     self._phrases[phrase] |= self._phrases.get(" ".join(words[first:end]), _NO_KEYS)
 
-    def before(self, text: str, start: int) -> frozenset[Key]:
-        """Keys of the cues that stand shortly before offset `start` of `text`.
+    def before_in_python(self, text: str, start: int) -> frozenset[Key]:
+        """`before` without the kernel.
 
         Another number or address in between breaks the tie, and so does the end of a sentence or list item that holds
         further words. A find of the same type announces the next one: "phone [PHONE] or 467 3396".
@@ -103,9 +116,8 @@ class CueIndex:
         stop = _STOPS.search(window[::-1])
         reach_start = len(window) - stop.start() if stop else 0
         found = _NO_KEYS
-        if reach_start and window[reach_start - 1] == "]" and _JOINS.fullmatch(window, reach_start):
-            mask = window[window.rfind("[", 0, reach_start) : reach_start].lower()
-            found = self._placeholders.get(mask, _NO_KEYS)
+        if reach_start and window[reach_start - 1] == "]":
+            found = self._announced_by_mask(window, reach_start)
         window = window[reach_start:].lower()
         if not window.strip(_NO_WORD):
             return found
@@ -115,6 +127,13 @@ class CueIndex:
                     found |= self._keys_of(match.group(1))
             return found
         return found | self._in_other_scripts(window)
+
+    def _announced_by_mask(self, window: str, end: int) -> frozenset[Key]:
+        """Keys that the mask of a find announces which ends at `end` of a window, if only the next item of a list
+        follows."""
+        if not _JOINS.fullmatch(window, end):
+            return _NO_KEYS
+        return self._placeholders.get(window[window.rfind("[", 0, end) : end].lower(), _NO_KEYS)
 
     def _in_other_scripts(self, window: str) -> frozenset[Key]:
         """Keys of the cues in a window that is not all ASCII."""
@@ -142,8 +161,10 @@ class CueIndex:
         if keys is None:
             if len(self._spellings) >= _MOST_SPELLINGS:
                 self._spellings.clear()
-            phrase = _normal(spelling)
-            keys = self._phrases.get(phrase) or self._phrases[phrase.replace("#", "")]  # "ss# no" is "ss no"
+            keys = self._phrases.get(_normal(spelling))
+            if keys is None:  # "ss# no" is "ss no", and so is "sss no"
+                phrases = map(" ".join, product(*map(_forms, _WORD.findall(spelling))))
+                keys = next(self._phrases[phrase] for phrase in phrases if phrase in self._phrases)
             self._spellings[spelling] = keys
         return keys
 
@@ -187,6 +208,12 @@ def _normal(phrase: str) -> str:
 def joins(text: str, end: int, start: int) -> bool:
     """Whether a find that ends at `end` and a number that starts at `start` are items of one list."""
     return 0 <= start - end <= _GAP_CHARS and _JOINS.fullmatch(text, end, start) is not None
+
+
+def _forms(word: str) -> tuple[str, str, str]:
+    """What a word of a spelling may be in its phrase: itself, without a number sign, and in singular."""
+    bare = word.removesuffix("#")
+    return word, bare, bare.removesuffix("s")
 
 
 def _singular(word: str) -> str:

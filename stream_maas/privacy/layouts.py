@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T", str, bytes)
 _END = ""
@@ -15,13 +16,47 @@ def trie_pattern(words: Iterable[str], written: Callable[[str], str] = re.escape
 
     `written`: one character of a word -> the pattern for it.
     """
+    return _pattern(_trie(words), written)
+
+
+class FlatTrie(NamedTuple):
+    """A trie of ASCII words for a compiled kernel: node 0 is the root, branches are in the order of `trie_pattern`."""
+
+    first: array[int]
+    """By node: its first branch; one more at the end."""
+    targets: array[int]
+    """By branch: the node that it leads to."""
+    labels: bytes
+    """By branch."""
+    ends: bytes
+    """By node: whether a word ends there."""
+
+
+def flat_trie(words: Iterable[str]) -> FlatTrie:
+    """The trie that `trie_pattern` writes. Raises UnicodeEncodeError if not all `words` are ASCII."""
+    nodes = [_trie(words)]
+    first, targets = array("i"), array("i")
+    labels = ends = ""
+    for node in nodes:  # grows meanwhile
+        first.append(len(targets))
+        ends += "\1" if _END in node else "\0"
+        for character, after in node.items():
+            if character != _END:
+                labels += character
+                targets.append(len(nodes))
+                nodes.append(after)
+    first.append(len(targets))
+    return FlatTrie(first, targets, labels.encode("ascii"), ends.encode("ascii"))
+
+
+def _trie(words: Iterable[str]) -> dict[str, Any]:
     root: dict[str, Any] = {}
     for word in words:
         node = root
         for character in word:
             node = node.setdefault(character, {})
         node[_END] = {}
-    return _pattern(root, written)
+    return root
 
 
 def _pattern(node: Mapping[str, Any], written: Callable[[str], str]) -> str:

@@ -40,7 +40,7 @@ def number_finders() -> list[tuple[NumberFinder, NumberFinder]]:
     """For the usual rows and for all that can be turned on: compiled, and not."""
 
     def finder(packs: frozenset[str], kernel: ModuleType | None) -> NumberFinder:
-        cues = CueIndex()
+        cues = CueIndex(None)
         finder = NumberFinder([row for row in rows_for(packs) if isinstance(row, Number)], cues, kernel)
         cues.close()
         return finder
@@ -67,6 +67,47 @@ def assert_same_numbers(text: str, hint: str | None, known: Known) -> None:
 @example("1" * 300 + " 4111 1111 1111 1111", None, {})
 def test_numbers_of_any_layout(text: str, hint: str | None, known: Known) -> None:
     assert_same_numbers(text, hint, known)
+
+
+@cache
+def cue_index() -> CueIndex:
+    """With the words of every row that numbers have."""
+    cues = CueIndex()
+    NumberFinder([row for row in rows_for(frozenset()) if isinstance(row, Number)], cues)
+    cues.close()
+    assert cues.before != cues.before_in_python
+    return cues
+
+
+CUES = sorted({cue for row in rows_for(frozenset()) if isinstance(row, Number) for cue in row.cues})
+cue_words = st.sampled_from(sorted({*CUES, *(word for cue in CUES for word in cue.split())}))
+other_words = st.sampled_from(["s", "the", "[PHONE]", "[SSN]", "x", "é", "电话", "İ"])
+between = st.sampled_from([" ", " ", ": ", "# ", ", ", ". ", "; ", "-", "_", "", "s ", "s: ", "\n", "@", " or ", "..."])
+announcements = st.lists(
+    st.builds(lambda word, gap: word + gap, st.one_of(cue_words, cue_words.map(str.upper), other_words), between),
+    max_size=8,
+).map("".join)
+
+
+@settings(max_examples=400)
+@given(st.one_of(announcements, texts), st.integers(0, 3))
+@example("my sss no: ", 0)
+@example("call. It was a phone, then an account", 0)
+@example("[PHONE], [SSN] or ", 0)
+@example("tel" + " " * 70, 0)
+def test_words_before_any_place(text: str, back: int) -> None:
+    folded = fold(text).text
+    cues = cue_index()
+    for start in {len(folded), max(0, len(folded) - back), len(folded) // 2}:
+        assert cues.before(folded, start) == cues.before_in_python(folded, start)
+
+
+def test_words_before_every_place_of_labelled_texts(labelled: Callable[[str], list[dict[str, Any]]]) -> None:
+    cues = cue_index()
+    for line in labelled("corpus_dev")[::20]:
+        folded = fold(line["text"]).text
+        for start in range(len(folded)):
+            assert cues.before(folded, start) == cues.before_in_python(folded, start)
 
 
 def test_numbers_of_all_labelled_texts(labelled: Callable[[str], list[dict[str, Any]]]) -> None:

@@ -35,6 +35,7 @@ FOUND = [
     ("@user@mastodon.social", "@[EMAIL]"),
     # a word behind the number
     ("4155550132 is my cell, 078051120 is my SSN", "[PHONE] is my cell, [SSN] is my SSN"),
+    ("sss no: 078051120", "sss no: [SSN]"),
     ("605 108 818 ist meine Handynummer", "[PHONE] ist meine Handynummer"),
     ("4673395 é o telefone; 4673396 est mon numéro", "[PHONE] é o telefone; [PHONE] est mon numéro"),
     ("4673395是我的手机号", "[PHONE]是我的手机号"),
