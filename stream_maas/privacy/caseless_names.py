@@ -73,6 +73,8 @@ _HINDI: Final = _Script(
     "", "",
 )  # fmt: skip
 _SCRIPTS: Final = (_ARABIC, _HINDI)
+PHRASES: Final = frozenset().union(*(script.names | script.titles for script in _SCRIPTS))
+"""What stands before every name that is found here."""
 _AFTER_NAME: Final = 3
 _AFTER_TITLE: Final = 1
 _BETWEEN: Final = r"[ :\u060c\-]{1,3}"

@@ -12,11 +12,13 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from typing import Final
 
+from stream_maas import native
 from stream_maas.privacy import caseless_names
+from stream_maas.privacy.automata import Automaton
 from stream_maas.privacy.name_words import (
     BEFORE_PLACES,
     CUES,
@@ -71,8 +73,58 @@ _BEFORE_TITLE: Final = re.compile("[\u3400-\u9fff\uac00-\ud7a3]{1,4}$")
 _EAST_CHARS: Final = 4
 
 
-def locate(text: str) -> Iterator[tuple[int, int]]:
+def _all(of: str) -> str:
+    """All characters of a class."""
+    return "".join(re.findall(f"[{of}]", "".join(map(chr, range(0x2000)))))
+
+
+def _filters() -> tuple[Callable[[str], bool], Callable[[str], int]] | None:
+    """Whether a text may hold a name in capitals; whether it may hold one of East Asia (1) or of scripts without
+    capitals (2). None where no kernel is."""
+    words, scanning = native.load("words"), native.load("scanning")
+    if words is None or scanning is None:
+        return None
+    in_capitals = words.NameWords(
+        capitals=_all(_CAPITALS_AND_MORE),
+        letters=_all(_LETTER),
+        between=_BETWEEN,
+        alone=_COMMON,
+        with_more=_GIVEN - _COMMON,
+        particles=PARTICLES,
+        phrases=_CUE_ENDS,
+    )
+    in_others = scanning.Scanner(
+        [Automaton((*EAST_PHRASES, *TITLES_BEHIND)), Automaton(map(re.escape, caseless_names.PHRASES))], [0, 0]
+    )
+    return in_capitals.may_occur_in, in_others.accepted
+
+
+def locate(text: str) -> Iterable[tuple[int, int]]:
     """(start, end) of each name in folded text."""
+    if _FILTERS is None:
+        return locate_in_python(text)
+    may_be_in_capitals, may_be_in_others = _FILTERS
+    found: list[tuple[int, int]] = []
+    if may_be_in_capitals(text):
+        found += _in_capitals(text)
+    if not text.isascii():
+        scripts = may_be_in_others(text)
+        if scripts & 1:
+            found += _eastern(text)
+        if scripts & 2:
+            found += caseless_names.locate(text)
+    return found
+
+
+def locate_in_python(text: str) -> Iterator[tuple[int, int]]:
+    """`locate` without the kernels that tell where nothing is."""
+    yield from _in_capitals(text)
+    if not text.isascii():
+        yield from _eastern(text)
+        yield from caseless_names.locate(text)
+
+
+def _in_capitals(text: str) -> Iterator[tuple[int, int]]:
     for match in _RUN.finditer(text):
         run, start = match.group(1), match.start(1)
         if " " in run:
@@ -83,9 +135,6 @@ def locate(text: str) -> Iterator[tuple[int, int]]:
             and _length_of_name(text, start, _last_word_before(text, start), [run])
         ):
             yield start, start + len(run) - 2 * run.endswith("'s")
-    if not text.isascii():
-        yield from _eastern(text)
-        yield from caseless_names.locate(text)
 
 
 def _may_follow_cue(text: str, start: int) -> bool:
@@ -186,3 +235,6 @@ def _eastern(text: str) -> Iterator[tuple[int, int]]:
             if text[start] in _EAST or text[start : start + 2] in _EAST:
                 yield start, end
                 break
+
+
+_FILTERS: Final = _filters()

@@ -1,0 +1,140 @@
+"""Tells whether a text can hold a name at all: a filter in front of privacy/names.py, which reads what it lets through.
+
+It answers yes too often, never too seldom. Words are known by their hashes, and of a word that may end a phrase its
+last two letters count.
+"""
+
+cimport cython
+
+cdef enum:
+    CODES = 0x2180  # no character beyond takes part in a name, nor becomes one that does in lower case
+    CAPITAL = 1
+    LETTER = 2
+    BETWEEN = 4
+    SLOTS = 1 << 19  # two bits of these for each word: of 25,000 words, one in a hundred others looks like one of them
+    PAIRS = 1 << 12
+    REACH = 30  # how far a phrase may stand before a name
+
+cdef unsigned long long SEED = 14695981039346656037u  # FNV-1a, 64 bits
+cdef unsigned long long PRIME = 1099511628211u
+
+
+cdef class NameWords:
+    """Words that a name can begin with, and phrases that announce one. Filled once, then only read.
+
+    `alone`: names that need nothing beside them. `with_more`: names that need another word. `particles`: small words
+    inside of names. `phrases`: last words of phrases, lower case. The others are sets of characters.
+    """
+
+    cdef unsigned char _kinds[CODES]
+    cdef unsigned short _lower[CODES]
+    cdef unsigned char _alone[SLOTS]
+    cdef unsigned char _with_more[SLOTS]
+    cdef unsigned char _particles[SLOTS]
+    cdef unsigned char _pairs[PAIRS]
+
+    def __cinit__(self, *, str capitals, str letters, str between, alone, with_more, particles, phrases):
+        cdef int code
+        cdef str small, word
+        for code in range(CODES):
+            small = chr(code).lower()
+            self._lower[code] = ord(small) if len(small) == 1 and ord(small) < CODES else code
+        self._lower[0x3C2] = 0x3C3  # a sigma at the end of a word
+        self._mark(capitals, CAPITAL)
+        self._mark(letters, LETTER)
+        self._mark(between, BETWEEN)
+        for word in alone:
+            self._add(self._alone, word)
+        for word in with_more:
+            self._add(self._with_more, word)
+        for word in particles:
+            self._add(self._particles, word)
+        for word in phrases:
+            if len(word) > 1:
+                self._pairs[self._pair(word[len(word) - 2], word[len(word) - 1])] = 1
+            elif word:
+                self._pairs[self._pair(c" ", word[0])] = 1
+                self._pairs[self._pair(c"\n", word[0])] = 1
+
+    cdef int _mark(self, str characters, int kind) except -1:
+        cdef Py_UCS4 character
+        for character in characters:
+            if character >= CODES:
+                raise ValueError("a character lies beyond the table")
+            self._kinds[character] |= kind
+        return 0
+
+    cdef int _add(self, unsigned char *table, str word) except -1:
+        cdef Py_ssize_t end = 0
+        cdef unsigned long long hashed = self._hash(word, 0, &end)
+        if end == 0:
+            return 0  # begins with an apostrophe, which `_may_begin` takes for enough
+        table[hashed % SLOTS] = 1
+        table[(hashed >> 32) % SLOTS] = 1
+        return 0
+
+    cdef inline bint _has(self, const unsigned char *table, unsigned long long hashed):
+        return table[hashed % SLOTS] and table[(hashed >> 32) % SLOTS]
+
+    cdef inline unsigned int _small(self, Py_UCS4 character):
+        return self._lower[character] if character < CODES else <unsigned int>character
+
+    cdef inline int _kind(self, Py_UCS4 character):
+        return self._kinds[character] if character < CODES else 0
+
+    cdef inline unsigned int _pair(self, Py_UCS4 one, Py_UCS4 other):
+        return (self._small(one) * 31 + self._small(other)) % PAIRS
+
+    @cython.boundscheck(False)  # `at` is looked at against the length at every step
+    cdef unsigned long long _hash(self, str text, Py_ssize_t start, Py_ssize_t *end):
+        """Of the letters from `start` on, in whichever case; `end`: where they end."""
+        cdef unsigned long long hashed = SEED
+        cdef Py_ssize_t at = start, size = len(text)
+        while at < size and self._kind(text[at]) & LETTER:
+            hashed = (hashed ^ self._small(text[at])) * PRIME
+            at += 1
+        end[0] = at
+        return hashed ^ (hashed >> 29)
+
+    def may_occur_in(self, str text):
+        """Whether `text`, which is folded, may hold a name in capitals."""
+        cdef Py_ssize_t at = 0, end = 0
+        cdef Py_UCS4 character
+        cdef int before = 0, kind
+        for character in text:
+            kind = self._kind(character)
+            if kind & CAPITAL and not before & LETTER and self._may_begin(text, at):
+                return True
+            before = kind
+            at += 1
+        return False
+
+    @cython.boundscheck(False)  # indices are looked at against the length where they are made
+    cdef bint _may_begin(self, str text, Py_ssize_t start):
+        """Whether a name may begin with the capital at `start`."""
+        cdef Py_ssize_t end = 0, next_end = 0
+        cdef unsigned long long hashed = self._hash(text, start, &end)
+        if self._has(self._alone, hashed) or self._may_follow_phrase(text, start):
+            return True
+        if not self._has(self._with_more, hashed):
+            return False
+        if end + 1 >= len(text):
+            return False
+        if text[end] != c" ":
+            return text[end] in u"'\u2019-"
+        if self._kind(text[end + 1]) & CAPITAL or text[end + 1] in u"'\u2019":
+            return True
+        hashed = self._hash(text, end + 1, &next_end)
+        return next_end > end + 1 and self._has(self._particles, hashed)
+
+    @cython.boundscheck(False)  # as above
+    cdef bint _may_follow_phrase(self, str text, Py_ssize_t start):
+        """Whether the word before may be the last one of a phrase."""
+        cdef Py_ssize_t at = start - 1
+        while at >= 0 and self._kind(text[at]) & BETWEEN:
+            at -= 1
+        if at < 0 or at == start - 1:
+            return False
+        if start - at > REACH:
+            return True
+        return self._pairs[self._pair(text[at - 1] if at else c" ", text[at])]
