@@ -40,7 +40,9 @@ _BEHIND: Final = re.compile(
     rf"|是(?:我|他|她)?们?的?([{_HAN}]{{2,6}})"
 )
 """The number's owner and what it is: "is my cell phone", "ist meine Handynummer"."""
-JOINS: Final = r"[\s,;/&|+]*(?:(?:and|or|und|oder|y|e|o|ou|et|или|и|和|或|、)\s*)?"
+JOINTS: Final = ",;/&|+"
+JOINING_WORDS: Final = ("and", "or", "und", "oder", "y", "e", "o", "ou", "et", "или", "и", "和", "或", "、")
+JOINS: Final = rf"[\s{JOINTS}]*(?:(?:{'|'.join(JOINING_WORDS)})\s*)?"
 """Between the items of a list."""
 _JOINS: Final = re.compile(JOINS)
 _MOST_SPELLINGS: Final = 4_096

@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
-from stream_maas.privacy.cues import JOINS
+from stream_maas import native
+from stream_maas.privacy.cues import JOINING_WORDS, JOINS, JOINTS
 from stream_maas.privacy.rows import Located, Recognizer, Shaped
-from stream_maas.privacy.runs import RUN
+from stream_maas.privacy.runs import FEWEST_DIGITS, GAP_CHARACTERS, MOST_GAP_CHARS, RUN
 from stream_maas.privacy.spans import Span
 
-_STANDS_APART: Final = re.compile(r"[.,;:!?]?(?: |$)")
+_KERNEL: Final = native.load("looks")
+_MARKS: Final = ".,;:!?"
+_ITEM_CHARS: Final = 12
+_LAST_WORD_CHARS: Final = 40
+_STANDS_APART: Final = re.compile(rf"[{_MARKS}]?(?: |$)")
 """Behind a find: blanks belong to no find, so what stands beyond them does not touch the mask either."""
-_ANNOUNCES_NOTHING: Final = re.compile(rf"(?>{JOINS})(?:[^0-9@]{{12}}|[^0-9@]*$)")
+_ANNOUNCES_NOTHING: Final = re.compile(rf"(?>{JOINS})(?:[^0-9@]{{{_ITEM_CHARS}}}|[^0-9@]*$)")
 """Behind a find, which announces the next item of a list: there is none. Every item that needs to be announced has a
 digit or an at sign among its first eight characters."""
 _DIGIT_OR_AT: Final = re.compile("[0-9@]")
@@ -49,9 +54,8 @@ class Left(Enum):
     ANYTHING = 2
 
 
-def left(text: str, candidates: Sequence[Span], spans: Sequence[Span], rest: str) -> Left:
-    """What can be found in `rest`, which is `text` with `spans` masked. All of `candidates` come from plain rows or are
-    names, and `spans` are those of them that stand."""
+def left_in_python(text: str, candidates: Sequence[Span], spans: Sequence[Span], rest: str) -> Left:
+    """`left` without the kernel."""
     if "]" in text or (len(candidates) > len(spans) and not _all_lie_in(candidates, spans)):
         return Left.ANYTHING
     are_names_left = False
@@ -64,7 +68,7 @@ def left(text: str, candidates: Sequence[Span], spans: Sequence[Span], rest: str
             return Left.ANYTHING
         are_names_left = (
             are_names_left
-            or not _DIGIT_OR_AT.search(text, max(start, end - 40, text.rfind(" ", start, end)), end)
+            or not _DIGIT_OR_AT.search(text, max(start, end - _LAST_WORD_CHARS, text.rfind(" ", start, end)), end)
             or (text[start].isupper() and _follows_capital(text, start))
         )
     if RUN.search(rest) is not None:
@@ -82,5 +86,22 @@ def _all_lie_in(candidates: Sequence[Span], spans: Sequence[Span]) -> bool:
 
 def _follows_capital(text: str, start: int) -> bool:
     """Whether the word before `start` may be a name that was read together with the find."""
-    word = text[max(0, start - 40) : start].split()[-1:]
+    word = text[max(0, start - _LAST_WORD_CHARS) : start].split()[-1:]
     return bool(word) and not word[0][0].islower()
+
+
+left: Final[Callable[[str, Sequence[Span], Sequence[Span], str], Left]] = (
+    _KERNEL.Looks(
+        (GAP_CHARACTERS, MOST_GAP_CHARS, FEWEST_DIGITS),
+        _MARKS,
+        JOINTS,
+        JOINING_WORDS,
+        (_ITEM_CHARS, _LAST_WORD_CHARS),
+        (_all_lie_in, _follows_capital),
+        (Left.NOTHING, Left.NAMES, Left.ANYTHING),
+    ).left
+    if _KERNEL
+    else left_in_python
+)
+"""What can be found in a text with its finds masked: (text, candidates, spans, rest). All of `candidates` come from
+plain rows or are names, `spans` are those of them that stand, `rest` is the text with these masked."""

@@ -12,13 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_maas import native
+from stream_maas.privacy import looks
 from stream_maas.privacy.canaries import CANARIES, DISGUISES
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.numbers import NumberFinder
 from stream_maas.privacy.recognizers import PACKS, rows_for
 from stream_maas.privacy.rows import Number
-from stream_maas.privacy.spans import Known
+from stream_maas.privacy.spans import Known, Span
+from stream_maas.privacy.transform import cut
 from tests.unit.privacy.texts import texts
 
 pytestmark = pytest.mark.skipif(native.IS_OFF, reason="there is only one side to compare")
@@ -126,3 +128,40 @@ def test_a_layout_that_no_table_has_room_for_is_refused() -> None:
     row = Number(name="wide", entity_type="WIDE", pack="core", score=1, layouts=("11-10",))
     with pytest.raises(ValueError, match="more than 20 digits"):
         NumberFinder([row], CueIndex())
+
+
+@st.composite
+def finds(draw: st.DrawFn) -> tuple[str, list[Span], list[Span]]:
+    """A text, finds in it, and those of them that stand."""
+    joints = st.sampled_from([" ", " ", ", ", ". ", " and ", ",ou ", "; ", "(", "\n", " или1", "", ",  oder @", " - "])
+    words = st.sampled_from(
+        ["pay", "Ana", "4111111111111111", "Silva", "a@b.org", "12-34 56", "DE89", "[IP]", "é", "1"]
+    )
+    pieces = draw(st.lists(st.tuples(words, joints), max_size=8))
+    starts, at = [], 0
+    for word, joint in pieces:
+        starts.append(at)
+        at += len(word) + len(joint)
+    every = [Span(start, start + len(word), "T", "r", 1) for start, (word, _) in zip(starts, pieces, strict=True)]
+    candidates = [span for span in every if draw(st.booleans())]
+    spans = [span for span in candidates if draw(st.integers(0, 4))]
+    return "".join(word + joint for word, joint in pieces), candidates, spans
+
+
+@settings(max_examples=400)
+@given(finds())
+def test_what_a_second_look_could_bring_up(found: tuple[str, list[Span], list[Span]]) -> None:
+    text, candidates, spans = found
+    assert looks.left != looks.left_in_python
+    rest = cut(text, spans)
+    assert looks.left(text, candidates, spans, rest) is looks.left_in_python(text, candidates, spans, rest)
+
+
+@settings(max_examples=200)
+@given(st.one_of(laid_out, soup, texts))
+def test_what_is_left_in_any_text(text: str) -> None:
+    folded = fold(text).text
+    assert looks.left("", [], [], folded) is looks.left_in_python("", [], [], folded)
+    for end in range(1, len(folded) + 1, 3):
+        span = [Span(max(0, end - 5), end, "T", "r", 1)]
+        assert looks.left(folded, span, span, "") is looks.left_in_python(folded, span, span, "")
