@@ -10,16 +10,18 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from stream_maas.privacy.fold import fold
+
 _C: Final = "A-ZÀ-ÖØ-ÞĀ-ſЀ-Я"
 _L: Final = "A-Za-zÀ-\u024fЀ-џ"
 _WORD: Final = rf"[{_C}0-9][{_L}0-9'\u2019.\-]{{0,24}}"
-_NUMBER: Final = r"[0-9]{1,5}(?: ?[a-zA-Z](?![A-Za-z]))?(?:[/\-][0-9]{1,4}[a-zA-Z]?)?"
-_COUNTRY: Final = rf"(?:,? {{1,2}}[{_C}][{_L}.]+(?: [{_C}][{_L}.]+){{0,2}})?"
+_NUMBER: Final = r"[0-9]{1,5}(?: ?[a-zA-Z](?![A-Za-z]))?(?:[/\-][0-9]{1,4}[a-zA-Z]?(?![A-Za-z])){0,3}"
 _TOWN_WORD: Final = rf"[{_C}]['\u2019]?[a-zà-ɏа-џ][{_L}'\u2019.\-]{{0,23}}"
 _TOWN: Final = rf"{_TOWN_WORD}(?:[ \-](?:(?:am|an|der|sur|de|la|le|les|upon|di|do|da) )?{_TOWN_WORD}){{0,2}}"
 _UK_POSTCODE: Final = "[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2}"
 _ZIP: Final = (
-    rf"(?:[A-Z]{{2}},? )?(?:[0-9]{{5}}(?:-[0-9]{{4}})?|{_UK_POSTCODE}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|"
+    rf"(?:[A-Z]{{2,3}},? )?(?:[0-9]{{5}}(?:-[0-9]{{4}})?(?![0-9])|[0-9]{{6}}(?![0-9])|{_UK_POSTCODE}"
+    rf"|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|"
     "[0-9]{4}(?![0-9]))"
 )
 _FLAT: Final = (
@@ -34,16 +36,46 @@ _ENGLISH_STREETS: Final = (
     "Point|Ridge|Run|Bypass|Esplanade|Quay|Parade|Rise|Vale|Hollow|Crossing|Glen|Heights|Manor|Pass|Path|Spur|View|"
     "Villas|Village|Ville"
 )
+_UNIT_BEFORE: Final = r"(?:(?:Flat|Apt|Apartment|Unit|Suite|Room|Level|Floor|Shop)\.? ?[0-9A-Za-z]{1,5},? )?"
+_SMALL_WORDS: Final = (
+    "náměstí|nábřeží|třída|ulice|gate|gata|vei|veg|väg|gade|katu|tie|de|da|do|dos|del|della|di|van|der|den|von"
+    "|vom|am|"
+    "na|nad|pod|sv\\.|av|of|iela|gatvė|tn"
+)
+"""Words in small letters in the name of a street."""
+_NO_STREETS: Final = (
+    "(?:the|this|that|way|lane|wheel|mile|miles|more|new|per|dirt|dead|minute|minutes|hour|hours|year|years|day"
+    "|days|down|from|"
+    "across|off|side|busy|long|narrow|country|meter|metre|km|feet|and|for|people|cars|other|different|main roads) "
+)
+"""What stands between a number and a road that is no address: "10 minutes down the road", "4 lane road"."""
+_ARABIC: Final = "[\u0620-\u064a\u0671-\u06d3]"
+
+
+def _folded(word: str) -> str:
+    """Text is read without vowel signs."""
+    return fold(word).text
+
+
+_HINDI_HOUSE: Final = "(?:" + "|".join(map(_folded, ("मकान", "फ्लैट", "प्लॉट", "घर", "हाउस", "दुकान"))) + ")"
 _AFTER: Final = rf"{_FLAT}(?:(?:,|\n| -)? ?{_TOWN})?(?:(?:,|\n)? ?{_ZIP})?"
 _GERMANIC_ENDINGS: Final = (
     "straße|strasse|str\\.|weg|platz|allee|gasse|damm|ufer|steig|chaussee|"
     "straat|laan|plein|gracht|kade|singel|dijk|gatan|vägen|gränd|gade|vej|veien|gata|gaten|vegen|katu|"
-    "polku"
+    "polku|kuja|tie|plads|plass|torget|allén|allee|væg"
 )
+_GERMAN_STREETS: Final = "Straße|Strasse|Str\\.|Weg|Allee|Platz|Gasse|Damm|Ufer|Chaussee|Ring|Steig"
+"""As a word of its own: Mariahilfer Straße."""
+_FRENCH_NAME: Final = rf"(?:s(?:ain)?te? )?[{_C}]"
 _FRENCH_STREETS: Final = (
     "[Rr]ue|[Aa]venue|[Aa]v\\.|[Bb]oulevard|[Bb]d\\.?|[Pp]lace|[Cc]hemin|[Ii]mpasse|[Aa]llée|[Qq]uai|"
     "[Cc]ours|[Rr]oute|[Ss]quare|[Pp]assage|[Ss]entier|[Vv]illa"
 )
+_FRENCH_ONLY: Final = (
+    rf"(?![Pp]lace (?!d[eu]|la|le|{_FRENCH_NAME})|[Cc]ours (?!d[eu]|{_FRENCH_NAME})|[Rr]oute (?!d[eu]|{_FRENCH_NAME})"
+    rf"|[Ss]quare (?!d[eu]|{_FRENCH_NAME})|[Pp]assage (?!d[eu]|{_FRENCH_NAME})|[Vv]illa (?!d[eu]|{_FRENCH_NAME}))"
+)
+"""Words that are English as well, "600 square feet", need a French word or a capital behind them."""
 _STREETS_FIRST: Final = (
     "[Cc]alle|C/|[Aa]venida|[Aa]vda\\.?|[Aa]v\\.|[Pp]laza|[Pp]za\\.|[Pp]aseo|[Cc]arrera|[Cc]amino|[Rr]onda|"
     "[Tt]ravesía|[Cc]arretera|"
@@ -57,7 +89,9 @@ _STREETS_FIRST: Final = (
 PATTERNS: Final[dict[str, tuple[str, str]]] = {
     "english": (  # 221B Baker Street, Flat 2, London NW1 6XE
         rf"[ ](?:{_ENGLISH_STREETS})(?:[^A-Za-z]|$)",
-    rf"[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,4}})?,? (?:[NSEW]{{1,2}}\.? |North |South |East |West )?(?:{_WORD} ){{1,4}}?"
+    rf"{_UNIT_BEFORE}[0-9]{{1,6}} (?:Highway|Hwy|County Road|State Road|County Route)[ \-][0-9]{{1,4}}\b(?: "
+    rf"(?:North|South|East|West|[NSEW])\b)?(?:{_AFTER})|{_UNIT_BEFORE}[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,4}})?,? "
+    rf"(?:[NSEW]{{1,2}}\.? |North |South |East |West )?(?:{_WORD} ){{1,4}}?"
     rf"(?:{_ENGLISH_STREETS})\b\.?(?: [NSEW]{{1,2}}\b\.?)?(?:{_AFTER})",
     ),
     "post_box": (
@@ -65,10 +99,25 @@ PATTERNS: Final[dict[str, tuple[str, str]]] = {
     r"P\.? ?O\.? Box [0-9]{1,7}" + _AFTER,
     ),
     "germanic": (  # German, Dutch, Scandinavian: one word that ends in a street word
-        rf"(?:{_GERMANIC_ENDINGS})\.? [0-9]",
-    rf"(?:[{_C}][{_L}]+[ \-]){{0,3}}[{_C}]?[{_L}\-]{{2,24}}(?:{_GERMANIC_ENDINGS})"
+        rf"(?:{_GERMANIC_ENDINGS}|[ \-](?:{_GERMAN_STREETS})|[ ](?:gate|gata|vei|veg|plass|gade|allé))\.? [0-9]",
+    rf"(?:(?:[{_C}][{_L}]+[ \-]){{0,3}}[{_C}]?[{_L}\-]{{2,24}}(?:{_GERMANIC_ENDINGS})"
+    rf"|(?:[{_C}][{_L}]+[ \-]){{1,3}}(?:{_GERMAN_STREETS}|gate|gata|vei|veg|plass|gade|allé))"
     rf"\.? (?!(?:19|20)[0-9]{{2}}(?![0-9])){_NUMBER}(?:,? (?:Top|Wohnung|lgh|bus|tv|th|st|[0-9]\.) ?[0-9A-Za-z]*)?"
     rf"(?:(?:,|\n)? ?(?:[A-Z]{{1,2}}-)?(?:[0-9]{{3}} [0-9]{{2}}|[0-9]{{4,5}}(?: ?[A-Z]{{2}}\b)?) {_TOWN})?",
+    ),
+    "dutch": (
+        "(?:Laan|Plein|Kade|Weg|Dijk) van ",
+        rf"(?:Laan|Plein|Kade|Weg|Dijk) van (?:de |den |der |het |')?(?:[{_C}][{_L}\-]{{2,24}} ){{1,3}}{_NUMBER}"
+        rf"(?:(?:,|\n)? ?[0-9]{{4}} ?[A-Z]{{2}}\b(?: {_TOWN})?)?",
+    ),
+    "european": (  # Václavské náměstí 25, 110 00 Praha 1: what looks like a street, with postcode and town
+        "[0-9][A-Za-z]?(?:,|,? [A-Z]{1,2}-| [0-9A-Z]{1,3},) ?[0-9 \\-]{4,6}(?: ?[A-Z]{2})? [A-ZÀ-Þ]",
+        rf"(?:(?:Am|An|Auf|Im|In|Zum|Zur|Unter) (?:de[rmns] )?)?[{_C}][{_L}'\u2019.\-]{{2,24}}"
+        rf"(?:[ \-](?:{_SMALL_WORDS}|[{_C}][{_L}'\u2019.\-]{{1,24}})){{0,3}} {_NUMBER}(?: [A-Z]? ?[0-9]{{1,3}})?"
+        rf"(?:, ?|(?=,? [A-Z]{{1,2}}-),? )"
+        rf"(?:[A-Z]{{1,2}}-)?(?:[0-9]{{5}}|[0-9]{{3}} [0-9]{{2}}|[0-9]{{2}}-[0-9]{{3}}|(?!19|20)[0-9]{{4}}"
+        rf"(?: ?[A-Z]{{2}}\b)?)"
+        rf" {_TOWN}(?: [0-9]{{1,2}}(?![0-9]))?",
     ),
     "german": (
         "[0-9],? (?:D-)?[0-9]{5} [A-ZÀ-Þ]",
@@ -78,34 +127,83 @@ PATTERNS: Final[dict[str, tuple[str, str]]] = {
     ),
     "french": (  # 12 bis, rue de la Paix, 75002 Paris
         f"[0-9](?: ?(?:bis|ter|[A-D]))?,? (?:{_FRENCH_STREETS})[ ]",
-    rf"[0-9]{{1,4}}(?: ?(?:bis|ter|[A-D]))?,? (?:{_FRENCH_STREETS}) (?:(?:de|du|des|la|le|les|l['\u2019]|d['\u2019]|"
+    rf"[0-9]{{1,4}}(?: ?(?:bis|ter|[A-D]))?,? {_FRENCH_ONLY}(?:{_FRENCH_STREETS}) (?:(?:de|du|des|la|le|les"
+    rf"|l['\u2019]|d['\u2019]|"
     rf"de l['\u2019]) ?){{0,3}}"
-    rf"[{_L}'\u2019\-]{{2,24}}(?: [{_L}'\u2019\-]{{2,24}}){{0,3}}?(?:(?:,|\n| -)? ?(?:F-)?[0-9]{{5}} {_TOWN}|"
+    rf"[{_L}'\u2019\-]{{2,24}}(?: [{_L}'\u2019\-]{{2,24}}){{0,3}}?(?:(?:,|\n| -)? ?(?:F-|CH-)?[0-9]{{4,5}} {_TOWN}|"
     rf"(?=[,.;\n]|$)|(?= [a-zà]))",
     ),
     "romance_slavic": (  # Spanish, Portuguese, Italian, Polish, Russian, Romanian
         f"(?:{_STREETS_FIRST})[ ]",
-    rf"(?:{_STREETS_FIRST}) ?"
+    rf"(?:г\. ?[{_C}][{_L}\-]{{2,24}}, )?(?:{_STREETS_FIRST}) ?"
     rf"(?:(?:de|del|da|do|dos|das|la|las|los|di|della|dei|degli|e|y|San|Santa|São|[0-9]{{1,2}})"
     rf" ){{0,3}}[{_C}0-9][{_L}'\u2019.\-]{{0,24}}"
     rf"(?: (?:(?:de|del|da|do|dos|das|la|di|della|e|y) )?[{_C}][{_L}'\u2019.\-]{{0,24}}){{0,4}},? ?"
     rf"(?:n[.\u00ba\u00b0o]{{0,2}} ?|N[.\u00ba\u00b0]{{1,2}} ?|nr\.? ?|д\.? ?|"
-    rf"дом )?[0-9]{{1,5}}(?:[/\-][0-9]{{1,4}})?[a-zA-Z\u00ba\u00aa]?\b"
-    rf"(?:,? (?:kv\.|кв\.|m\.|apto\.?|ap\.?|piso|bloco|int\.|[0-9]{{1,2}}[\u00ba\u00aa\u00b0])"
-    rf" ?[0-9A-Za-z]{{0,5}}){{0,2}}"
-    rf"(?:(?:,|\n| -|\u2013) ?{_TOWN}){{0,2}}(?:(?:,|\n| -)? ?(?:[0-9]{{5}}-[0-9]{{3}}|[0-9]{{2}}-[0-9]{{3}}|"
-    rf"[0-9]{{4}}-[0-9]{{3}}|[0-9]{{5,6}})(?: {_TOWN})?)?",
+    rf"дом )?[0-9]{{1,5}}(?:[/\-][0-9]{{1,4}})?(?:[/ ]?[a-zA-Zа-я](?![{_L}.])|[\u00ba\u00aa])?\b"
+    rf"(?:,? (?:kv\.|кв\.?|корп\.?|к\.|стр\.?|оф\.?|офис|m\.|lok\.|apto\.?|ap\.?|apartamento|sala|bl\.|piso|bloco"
+    rf"|int\.|scala|escalera|planta|puerta|[0-9]{{1,2}}[\u00ba\u00aa\u00b0oa\u1d43])"
+    rf" ?[0-9A-Za-z]{{0,5}}){{0,3}}"
+    rf"(?:(?:,|\n| -|\u2013) ?(?:г\. ?)?{_TOWN}(?: ?[\-/] ?[A-Z]{{2}}\b)?){{0,3}}(?:(?:,|\n| -)? ?(?:CEP:? )?"
+    rf"(?:[0-9]{{5}}-[0-9]{{3}}|[0-9]{{2}}-[0-9]{{3}}|"
+    rf"[0-9]{{4}}-[0-9]{{3}}|[0-9]{{5,6}})(?: {_TOWN})?(?: [A-Z]{{2}}\b)?)?",
     ),
     "turkish": (
         "(?:Caddesi|Cad\\.|Sokağı|Sokak|Sok\\.|Bulvarı|Mahallesi|Mah\\.)",
-    rf"(?:[{_C}][{_L}]+ ){{1,3}}(?:Caddesi|Cad\.|Sokağı|Sokak|Sok\.|Bulvarı|Mahallesi|Mah\.)"
-    rf"[^\n;]{{0,40}}?No ?:? ?[0-9]{{1,4}}(?:/[0-9]{{1,4}})?",
+    rf"(?:(?!Adres)[{_C}][{_L}]+ ){{1,3}}(?:Caddesi|Cad\.|Sokağı|Sokak|Sok\.|Bulvarı|Mahallesi|Mah\.)"
+    rf"[^\n;]{{0,40}}?No ?:? ?[0-9]{{1,4}}(?:/[0-9]{{1,4}})?"
+    rf"(?:,? ?(?:D|Daire|Kat|K) ?:? ?[0-9]{{1,3}}){{0,2}}(?:,? (?:[0-9]{{5}} )?{_TOWN}(?: ?/ ?{_TOWN_WORD})?)?",
+    ),
+    "hungarian": (
+        "(?: utca| u\\.| út| útja| tér| körút| krt\\.| rakpart| sétány| köz) [0-9]",
+        rf"(?:[0-9]{{4}} [{_C}][{_L}]+, )?(?:[{_C}][{_L}.\-]{{1,24}} ){{1,3}}(?:utca|u\.|út|útja|tér|körút|krt\."
+        rf"|rakpart|sétány|köz)"
+        rf" [0-9]{{1,4}}\.?(?:/[A-Za-z0-9]{{1,3}}\.?)?",
+    ),
+    "russian": (  # Невский проспект, 28
+        "(?:проспект|улица|переулок|бульвар|шоссе|набережная|площадь|проезд),? (?:д|[0-9])",
+        rf"(?:г\. ?[{_C}][{_L}\-]{{2,24}}, )?[{_C}][а-яё\-]{{2,24}} (?:проспект|улица|переулок|бульвар|шоссе"
+        rf"|набережная|площадь|проезд)"
+        rf",? (?:д\.? ?|дом )?[0-9]{{1,4}}(?:[/\-][0-9]{{1,4}})?[а-я]?\b(?:,? (?:кв|корп|к|стр"
+        rf"|оф)\.? ?[0-9]{{1,4}}){{0,3}}"
+        rf"(?:, ?(?:г\. ?)?{_TOWN})?(?:, ?[0-9]{{6}})?",
+    ),
+    "military": (
+        "(?:PSC|CMR|UNIT|Unit) [0-9]{1,5},? (?:Box|BOX) |[ADF]PO,? A[AEP] [0-9]",
+        r"(?:(?:PSC|CMR|UNIT|Unit) [0-9]{1,5},? (?:Box|BOX) [0-9]{1,5}[, \n]{0,3})?(?:[ADF]PO,? A[AEP] [0-9]{5}"
+        r"(?:-[0-9]{4})?)"
+        r"|(?:PSC|CMR|UNIT|Unit) [0-9]{1,5},? (?:Box|BOX) [0-9]{1,5}",
+    ),
+    "unit": (  # 100 Broadway, Suite 200, New York: no street word, but the number of a flat
+        "(?:[Aa]pt|[Ss]uite|[Ss]te|[Aa]partment)\\.? #?[0-9]",
+        rf"[0-9]{{1,6}}[A-Za-z]? (?:[{_L}0-9'\u2019.\-]{{1,24}}[ ,]{{1,2}}"
+        rf"|[{_L}0-9'\u2019.\-]{{1,24}},?\n ?[>?]{{0,3}} ?){{1,6}}"
+        rf"(?:[Aa]pt|[Ss]uite|[Ss]te|[Aa]partment)\.? #?[0-9]{{1,5}}[A-Za-z]?"
+        rf"(?:(?:,|\n| -)? {{0,4}}{_TOWN})?(?:(?:,|\n)? {{0,4}}{_ZIP})?",
+    ),
+    "lower_case": (
+        "[0-9][a-z]? [a-z]{3,20}(?: [a-z]{3,20})? (?:street|avenue|road|lane|boulevard)",
+        rf"[0-9]{{1,5}}[a-z]? (?:(?!{_NO_STREETS})[a-z'\-]{{3,20}} ){{1,2}}(?:street|avenue|road|lane|boulevard)\b"
+        rf"(?:,? (?:apt|suite|flat|unit)\.? ?#?[0-9a-z]{{1,5}}\b)?",
+    ),
+    "arabic": (
+        "(?:شارع|طريق|جادة|ميدان) ",
+        rf"(?:[0-9]{{1,5}} ?[,،]? ?)?(?:شارع|طريق|جادة|ميدان) {_ARABIC}{{2,20}}(?: (?!رقم|في"
+        rf"|من){_ARABIC}{{2,20}}){{0,3}}"
+        rf"(?:(?: ?[,،]? ?(?:رقم )?[0-9]{{1,5}})(?:[,،] ?{_ARABIC}{{2,20}}(?: {_ARABIC}{{2,20}})?)?(?: [0-9]{{5}})?"
+        rf"|(?<=[0-9] )|[,،] ?{_ARABIC}{{2,20}}(?: [0-9]{{5}})?)",
+    ),
+    "hindi": (
+        "[0-9], ?[\u0900-\u097f]",
+        rf"(?:{_HINDI_HOUSE} (?:{_folded('नंबर')}|{_folded('संख्या')}|{_folded('नं')}\.?) ?[0-9]{{1,5}}"
+        rf"|[0-9]{{1,5}}), ?[\u0900-\u097f0-9 ,./\-]{{4,80}}?"
+        rf"[ \-][0-9]{{6}}(?![0-9])",
     ),
     "chinese": (
-        "[路街道巷弄同][0-9]{1,5}[号號弄]",
+        "[路街道巷弄同段][0-9]{1,5}[号號弄]",
     "(?:[一-鿿]{2,8}(?:省|自治区|市))?(?:[一-鿿]{1,8}(?:市|区|县|"
     "镇)){1,3}[一-鿿0-9]{1,16}"
-    "(?:路|街|道|巷|弄|大道|胡同)[0-9]{1,5}(?:号|號|弄)"
+    "(?:路|街|道|巷|弄|大道|胡同)(?:[一二三四五六七八九十东西南北中]{1,2}段)?[0-9]{1,5}(?:号|號|弄)"
     "(?:[一-鿿0-9A-Za-z\\-]{0,20}?(?:[0-9A-Za-z]{1,4}(?:楼|室|单元|栋|号楼|层|户)){1,4}|"
     "[一-鿿0-9A-Za-z\\-]{0,20}(?=[^一-鿿0-9A-Za-z\\-]|$)|)",
     ),
@@ -125,6 +223,18 @@ PATTERNS: Final[dict[str, tuple[str, str]]] = {
 """Language -> (what must stand in the text, in the common subset of both engines; the address, for `re`)."""
 
 
+_UNSPACED: Final = ("chinese", "japanese")
+_CHINESE_LEAD: Final = re.compile(
+    "[一-鿿]{0,8}?(?:位于|地址是|地址为|地址|住在|寄到|寄往|寄至|送到|送至|我在|就在|我家在)"
+)
+"""What a sentence says before the address, and the pattern takes for a part of its town."""
+
+
+def _begin(text: str, start: int, end: int) -> int:
+    lead = _CHINESE_LEAD.match(text, start, end)
+    return lead.end() if lead else start
+
+
 def locator(language: str) -> Callable[[str], Iterator[tuple[int, int]]]:
     """A `Locate` for addresses as they are written in `language`."""
     search = re.compile(rf"(?<![{_L}0-9])(?:{PATTERNS[language][1]})").search
@@ -133,7 +243,8 @@ def locator(language: str) -> Callable[[str], Iterator[tuple[int, int]]]:
     def locate(text: str) -> Iterator[tuple[int, int]]:
         match = search(text)
         while match:
-            yield match.span()
+            start, end = match.span()
+            yield (_begin(text, start, end) if language in _UNSPACED else start), end
             # One that touches the last is found in the same go: round after round would cost the square of the text.
             match = match_glued(text, match.end()) or search(text, match.end())
 

@@ -30,6 +30,16 @@ CUES: Final = frozenset((
     "benim adım", "adım", "ismim", "sayın", "με λένε", "κύριος", "κυρία", "numele meu este", "mă numesc", "domnul",
     "doamna", "a nevem",
     "tên tôi là", "nama saya", "bapak", "ibu",
+    "my wife", "my husband", "my son", "my daughter", "my brother", "my sister", "my mother", "my father", "my friend",
+    "my boss", "my colleague", "everyone calls me", "people call me", "ma femme", "mon mari", "mon fils", "ma fille",
+    "mi esposa", "mi marido", "mi hijo", "mi hija", "minha esposa", "meu marido", "meu filho", "minha filha",
+    "mia moglie", "mio marito", "mio figlio", "mia figlia", "mijn vrouw", "mijn man", "mijn zoon", "mijn dochter",
+    "moja żona", "mój mąż", "mój syn", "moja córka", "моя жена", "мой муж", "мой сын", "моя дочь", "фио", "ф.и.о.",
+    "vriendelijke groet", "vriendelijke groeten", "groetjes", "saludos", "atentamente", "cordialement",
+    "cordiali saluti",
+    "distinti saluti", "atenciosamente", "cumprimentos", "pozdrawiam", "z poważaniem", "с уважением", "mvh",
+    "vänliga hälsningar", "venlig hilsen", "terveisin", "saygılarımla", "freundliche grüße", "viele grüße",
+    "liebe grüße", "beste grüße",
 ))  # fmt: skip
 """What follows in capitals is a name, known or not."""
 CUES_BEFORE_ANY_WORD: Final = frozenset((
@@ -43,10 +53,17 @@ CUES_BEFORE_ANY_WORD: Final = frozenset((
     "jag är", "user", "client",
     "employee", "agent", "manager", "driver", "nurse", "doctor", "colleague", "friend", "brother", "sister",
     "husband", "wife", "son",
-    "daughter", "mother", "father", "uncle", "aunt", "name", "customer", "client", "from", "to", "author",
-    "author",
+    "daughter", "mother", "father", "uncle", "aunt", "kid", "child", "boss", "neighbor", "neighbour", "roommate",
+    "girlfriend", "boyfriend", "cousin", "nephew", "niece", "teacher", "says", "said", "asked", "told", "author",
 ))  # fmt: skip
 """What follows is a name if a list knows it."""
+BEFORE_SMALL_LETTERS: Final = (
+    "name is", "name's", "call me", "calls me", "me llamo", "mi nombre es", "je m'appelle", "mon nom est", "ich heiße",
+    "ich heisse", "mein name ist", "mi chiamo", "il mio nome è", "meu nome é", "me chamo", "mijn naam is", "ik heet",
+    "nazywam się", "mam na imię", "меня зовут", "jag heter", "mitt namn är", "jeg hedder", "mit navn er", "nimeni on",
+    "benim adım", "follow up with", "on behalf of",
+)  # fmt: skip
+"""What follows is a name even in small letters, if a list knows it."""
 BEFORE_PLACES: Final = frozenset((
     "são", "san", "santa", "santo", "st.", "st", "saint", "sainte", "sankt", "los", "las", "rio", "port", "fort",
     "mount", "lake", "cape", "camp",

@@ -6,7 +6,8 @@ Rules of this file:
 2. A given name alone is accepted only if it is common and no ordinary word as well ("Will", "Rose", "Paris").
 3. In Chinese, Japanese and Korean a name needs a phrase before or a title behind it, and a known family name; in Arabic
    and Hindi a phrase or a title before it (caseless_names.py).
-4. Lists come from Faker's person providers (MIT; gazetteer/README.md).
+4. In small letters a name needs a phrase before it, and a known given name.
+5. Lists come from Faker's person providers (MIT; gazetteer/README.md).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import Final
 
 from stream_maas import native
 from stream_maas.privacy import caseless_names
+from stream_maas.privacy.announced import any_case
 from stream_maas.privacy.automata import Automaton
 from stream_maas.privacy.name_words import (
     BEFORE_PLACES,
+    BEFORE_SMALL_LETTERS,
     CUES,
     CUES_BEFORE_ANY_WORD,
     EAST_PHRASES,
@@ -71,6 +74,13 @@ _EAST_PHRASE: Final = re.compile(
 _TITLE_BEHIND: Final = re.compile("|".join(TITLES_BEHIND))
 _BEFORE_TITLE: Final = re.compile("[\u3400-\u9fff\uac00-\ud7a3]{1,4}$")
 _EAST_CHARS: Final = 4
+SMALL_LETTERS_GATE: Final = f"(?:{any_case(BEFORE_SMALL_LETTERS)}):? [a-z\u00df-\u00ff]"
+_SMALL_NAME: Final = re.compile(
+    rf"(?<![{_LETTER}])(?:{any_case(BEFORE_SMALL_LETTERS)}):? "
+    rf"(?P<given>[{_SMALL}]{{2,24}})(?P<initial> [{_SMALL}]\.?)?"
+    rf"(?: (?P<family>[{_SMALL}'\u2019\-]{{2,24}}))?(?![{_LETTER}0-9_@])"
+)
+_ENDS: Final = re.compile(r"[.,;!?)\n]|$")
 
 
 def _all(of: str) -> str:
@@ -235,6 +245,22 @@ def _eastern(text: str) -> Iterator[tuple[int, int]]:
             if text[start] in _EAST or text[start : start + 2] in _EAST:
                 yield start, end
                 break
+
+
+def locate_small_letters(text: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of each name that is written without capitals behind a phrase: "my name is janice smith"."""
+    for match in _SMALL_NAME.finditer(text):
+        if match["given"].title() not in _COMMON:
+            continue
+        end = match.end("given")
+        family = (match["family"] or "").title()
+        if (
+            family in _FAMILY
+            or family in _GIVEN
+            or (len(family) > 3 and not match["initial"] and _ENDS.match(text, match.end()))
+        ):
+            end = match.end("family")
+        yield match.start("given"), end
 
 
 _FILTERS: Final = _filters()

@@ -15,11 +15,12 @@ MAC_GATE: Final = (
 
 _IPV4: Final = re.compile(r"(?<![0-9A-Za-z.])(?<![0-9]-)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z]|\.[0-9]|-[0-9])")
 _VERSION: Final = re.compile(
-    r"(?<![^\W\d_])(?:version|versie|versione|versión|versão|ver|build|release|rev|firmware|driver|section|kapitel|chapter|§|v)"
-    r"[.:]? {0,2}\(?$",
+    r"(?<![^\W\d_])(?:version|versie|versione|versión|versão|ver|build|release|rev|firmware|driver|section|kapitel|chapter|"
+    r"§|v|oid|objectidentifier|versionchanged|versionadded|deprecated|(?:chrome|safari|firefox|edge?|opr|java|php|nginx)/)"
+    r"[.:]{0,2} {0,2}[(\"']{0,2}$",
     re.IGNORECASE,
 )
-_VERSION_CHARS: Final = 12
+_VERSION_CHARS: Final = 20
 _IPV6: Final = re.compile(
     r"(?<![0-9A-Za-z.])(?:[0-9A-Fa-f:]{1,39}:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]{2,40})(?:%[0-9A-Za-z]{1,16})?(?!\.[0-9])"
 )
@@ -41,6 +42,8 @@ def locate_ipv4(text: str) -> Iterator[tuple[int, int]]:
     """Four octets, not behind a word for versions."""
     for match in _IPV4.finditer(text):
         octets = match.group().split(".")
+        if match.group() != "0.0.0.0" and octets[0] == "0":  # noqa: S104 - no host, RFC 1122
+            continue
         if any(int(octet) > 255 or (len(octet) > 1 and octet[0] == "0") for octet in octets):
             continue
         if not _VERSION.search(text, max(0, match.start() - _VERSION_CHARS), match.start()):

@@ -179,9 +179,9 @@ def _trunk_layouts() -> tuple[str, ...]:
     )  # fmt: skip
     with_extension = [  # Germany, DIN 5008: "030 901820-12"
         f"{area}{subscriber}-{extension}"
-        for area in ("(2)", "(3)", "(4)", "(5)", "3 ", "4 ", "5 ", "3/", "4/", "5/")
-        for subscriber in (3, 4, 5, 6, 7)
-        for extension in (1, 2, 3, 4)
+        for area in ("(3)", "(4)", "(5)", "3 ", "4 ", "5 ", "3/", "4/", "5/")
+        for subscriber in (4, 5, 6)
+        for extension in (1, 2, 3)
     ]
     return (*two_groups, *bracketed, *more_groups, *with_extension)
 

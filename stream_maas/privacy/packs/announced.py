@@ -57,7 +57,7 @@ _NATIONAL_ID: Final = (
     "dowód osobisty",
     "numer dowodu", "удостоверение личности", "инн", "снилс", "证件号码", "证件号", "身份証", "신분증", "rقم الهوية",
     "رقم الهوية",
-    "رقم الهوية الوطنية", "emirates id", "iqama", "nik", "ktp", "cccd", "cmnd", "nin", "curp", "rfc", "pan card",
+    "رقم الهوية الوطنية", "emirates id", "iqama", "nik", "ktp", "cccd", "cmnd", "nin", "curp", "pan card",
 )  # fmt: skip
 _BIRTH: Final = (
     "birth", "born", "born on", "dob", "d.o.b", "date of birth", "birth date", "birthdate", "birthday", "bday",
@@ -104,6 +104,15 @@ _USERNAME: Final = (
     "kullanıcı adı", "اسم المستخدم", "यूज़रनेम",
     "उपयोगकर्ता नाम",
 )  # fmt: skip
+_NO_NAME: Final = (
+    "(?!(?:[A-Za-z_.]*(?:user|login|name|handler|client|proxy|auth)[A-Za-z_]*|none|null|nil|true|false|input"
+    "|self|this|args|request|str|"
+    "string|os|env|config|settings|kwargs|required|optional|undefined|unknown|anonymous|missing|invalid|failed"
+    "|yes|no|not|is|the)"
+    "(?![A-Za-z0-9]))(?!(?i:none|null|true|false)\\b)"
+)
+"""What stands behind such a word in a program, or says that there is no name."""
+_NO_CODE: Final = "(?![0-9A-Za-z_\u00c0-\u024f(\\[])"
 _USER: Final = (
     "user", "benutzer", "identifiant", "usuario", "usuário", "utente", "gebruiker", "użytkownik", "пользователь",
     "아이디", "ユーザー", "用户",
@@ -194,7 +203,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     Located(
         name="user_name_announced", entity_type="USERNAME", pack="core", score=54, made_of="secrets",
         gate=gate(_USERNAME), locate=locator(_USERNAME,
-            "(?:(?<=[:=] )|(?<=[:=是は은는]))[A-Za-z][A-Za-z0-9_.\\-]{2,31}(?![0-9A-Za-z_\u00c0-\u024f])"
+            f"(?:(?<=[:=] )|(?<=[:=是は은는])){_NO_NAME}[A-Za-z][A-Za-z0-9_.\\-]{{2,31}}{_NO_CODE}"
             "|(?<=is )[A-Za-z]+[0-9_.][A-Za-z0-9_.\\-]{1,31}", 0),
         found_by="a name behind a word for it",
     ),
@@ -202,8 +211,9 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         name="user_announced", entity_type="USERNAME", pack="core", score=54, made_of="secrets", gate=gate(_USER),
         locate=locator(
             _USER,
-            "(?:(?<=[:=] )|(?<=[:=是は은는]))[A-Za-z][A-Za-z.\\-]{0,24}[0-9_][A-Za-z0-9_.\\-]{0,24}"
-            "(?![0-9A-Za-z_\u00c0-\u024f])",
+            f"(?:(?<=: )|(?<=[:是は은는])){_NO_NAME}"
+            f"[A-Za-z][A-Za-z.\\-]{{0,24}}[0-9_][A-Za-z0-9_.\\-]{{0,24}}{_NO_CODE}"
+            f"|(?<==){_NO_NAME}[A-Za-z][A-Za-z.\\-]{{0,24}}[0-9][A-Za-z0-9_.\\-]{{0,24}}{_NO_CODE}",
             0,
         ),
         found_by="a name with a digit or underscore behind a word for users",

@@ -18,6 +18,16 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="lists of names, phrases before and titles behind",
         checked_by="not an ordinary word",
     ),
+    Located(
+        name="person_in_small_letters",
+        entity_type="PERSON",
+        pack="core",
+        score=40,
+        made_of="secrets",
+        gate=names.SMALL_LETTERS_GATE,
+        locate=names.locate_small_letters,
+        found_by="a known given name behind a phrase",
+    ),
     *(
         Located(
             name=f"address_{language}",

@@ -71,6 +71,8 @@ _NAMES: Final = _any_case(
 )  # fmt: skip
 _BETWEEN: Final = "[\"']?(?: ?[:=：＝] ?| (?:is|was|ist|lautet|es|est|é|è|jest|är|это|:=|=>) |是|为|は)[\"']?"
 _VALUE_CHARACTER: Final = "[^ \t\r\n\"'<>,;&()\\[\\]{}]"
+_PATH: Final = re.compile("[A-Za-z_]+(?:\\.[A-Za-z_]+)*")
+_CODE_PATH: Final = re.compile("(?:self|cls|this)\\..*|(?:[A-Za-z_]+\\.)+(?:[A-Z][a-z]|_|[a-z]+_)[A-Za-z_]*")
 _VALUE: Final = f"(?:{_VALUE_CHARACTER}|&(?![A-Za-z0-9_.%\\-]{{1,64}}=))"
 """An ampersand belongs to it unless it separates the fields of an address's query."""
 _NAME_AND_BETWEEN: Final = re.compile(f"(?:{_NAMES}){_BETWEEN}")
@@ -87,13 +89,20 @@ def trim_secret(candidate: str) -> tuple[int, int] | None:
     lead = _NAME_AND_BETWEEN.match(candidate)
     if lead is None:
         return None
-    value = candidate[lead.end() :].rstrip(".!?:")
-    if len(value) < 4 or _NO_VALUE.fullmatch(value):
+    value = candidate[lead.end() :].rstrip("([").rstrip(".!?:")
+    if len(value) < 4 or _NO_VALUE.fullmatch(value) or _is_code(lead.group(), value, candidate[-1]):
         return None
     plain = value.isalpha() or value.replace("-", "").replace("'", "").isalpha()
     if plain and (_IN_WORDS.search(lead.group()) or lead.group().endswith(" ")):
         return None
     return lead.end(), lead.end() + len(value)
+
+
+def _is_code(lead: str, value: str, end: str) -> bool:
+    """Whether a program goes on where a value would stand: a call, an attribute, a type, another variable."""
+    if _PATH.fullmatch(value) is None:
+        return False
+    return end in "([" or _CODE_PATH.fullmatch(value) is not None or (lead.endswith(" = ") and not value.islower())
 
 
 def trim_bearer(candidate: str) -> tuple[int, int] | None:
@@ -150,7 +159,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     Shaped(
         name="secret_assignment", entity_type="SECRET", pack="core", score=97, inside=True,
         made_of="secrets", gate=f"(?:{_NAMES}){_BETWEEN}", pattern=f"(?:{_NAMES}){_BETWEEN}{_VALUE}{{4,256}}",
-        rest=f"{_VALUE}*", trim=trim_secret,
+        rest=f"{_VALUE}*[(\\[]?", trim=trim_secret,
         found_by="password = value, in words of 14 languages", checked_by="not a word, a variable or a blank",
     ),
 )  # fmt: skip

@@ -59,7 +59,8 @@ def test_nothing_raw_of_an_accepted_find_is_left(redactor: Redactor, text: str) 
     for entity in entities:
         raw = fold(text[entity.start : entity.end]).text.strip()
         if entity.operator != "keep" and len(raw) > 6 and not any(raw in value for value in kept):
-            assert not re.search(rf"(?<![0-9A-Za-z]){re.escape(raw)}(?![0-9A-Za-z])", left)
+            # The groups of an address inside of a longer row of groups are no address.
+            assert not re.search(rf"(?<![0-9A-Za-z]){re.escape(raw)}(?![0-9A-Za-z]|:[0-9A-Fa-f])", left)
 
 
 @settings(max_examples=300)
