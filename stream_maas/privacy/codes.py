@@ -9,9 +9,11 @@ its picture does not occur.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import ModuleType
 from typing import Final, NamedTuple
 
+from stream_maas import native
 from stream_maas.privacy.cues import CueIndex, Key
 from stream_maas.privacy.layouts import beginnings, trie_pattern
 from stream_maas.privacy.rows import Code, expand
@@ -25,6 +27,7 @@ _PICTURE: Final = bytes(
 _KEPT: Final = re.compile("[0-9A-Za-z]+")
 _CLASSES: Final = {"A": "[A-Za-z]", "9": "[0-9]"}
 _ALPHANUMERIC: Final = b"A9"
+_KERNEL: Final = native.load("pictures")
 _COUNTRY: Final = re.compile(r"([A-Z]{2})(?![?*+{])(?:[^|()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*")
 """A form that is no choice and begins with two letters asks for these."""
 
@@ -45,7 +48,7 @@ class _Rule(NamedTuple):
 class CodeFinder:
     """Finds candidates of all `Code` rows in folded text."""
 
-    def __init__(self, rows: Sequence[Code], cues: CueIndex) -> None:
+    def __init__(self, rows: Sequence[Code], cues: CueIndex, kernel: ModuleType | None = _KERNEL) -> None:
         self._cues = cues
         self._rules: dict[str, list[_Rule]] = {}
         for row in rows:
@@ -60,6 +63,13 @@ class CodeFinder:
                     rules = self._rules.setdefault(plain, [])
                     if rule not in rules:
                         rules.append(rule)
+        self._written = list(self._rules)
+        self._numbers = {picture: number for number, picture in enumerate(self._written)}
+        self.stretches: Callable[[str], Iterable[tuple[int, int, int]]] = (
+            kernel.Pictures(self._written).find if kernel else self._stretches
+        )
+        """Text -> begin, end, and number of the picture, wherever one stands with no ASCII letter or digit around."""
+        self._by_number = list(self._rules.values())
         self._prefixes = {picture: beginnings(picture, self._rules) for picture in self._rules}
         tails: dict[str, list[str]] = {}
         for picture in self._rules:
@@ -89,42 +99,48 @@ class CodeFinder:
 
     def find(self, text: str, hint: str | None, known: Known) -> list[Span]:
         """Candidates, overlapping or not. `hint`: entity type whose rows need no announcing word."""
+        codes = (
+            self._in_stretch(text, start, end, self._by_number[number], hint)
+            for start, end, number in self.stretches(text)
+        )
+        return [code for code in codes if code is not None]
+
+    def _stretches(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """`stretches` without the kernel."""
         # The blank is a neighbour for what opens the text; a character of the text is one further on in the picture.
         picture = b" " + text.encode("ascii", "replace").translate(_PICTURE)
-        found: list[Span] = []
         for match in self._search.finditer(picture):
             digit = match.start()
             for width in self._lead_widths:
                 start = digit - width
                 if start > 0 and picture[start:digit] in self._leads and picture[start - 1] not in _ALPHANUMERIC:
                     word = self._match(picture, start)
-                    if word:
-                        found += self._at(text, start - 1, word.group(1).decode("ascii"), picture, hint)
-        return found
+                    for one in self._prefixes[word.group(1).decode("ascii")] if word else ():
+                        end = start + len(one)
+                        if picture[end : end + 1] not in (b"A", b"9"):
+                            yield start - 1, end - 1, self._numbers[one]
 
-    def _at(self, text: str, start: int, longest: str, picture: bytes, hint: str | None) -> Iterator[Span]:
-        """The codes that begin at `start`, where the picture `longest` fits, and perhaps shorter ones."""
+    def _in_stretch(self, text: str, start: int, end: int, rules: Sequence[_Rule], hint: str | None) -> Span | None:
+        """The code that [start, end) is, if it is one by the rules of its picture."""
         announced: frozenset[Key] | None = None
-        for word in self._prefixes[longest]:
-            end = start + len(word)
-            if picture[end + 1 : end + 2] in (b"A", b"9"):
+        value = text[start:end]
+        if not value.isalnum():
+            value = "".join(_KEPT.findall(value))
+        upper = value.upper()
+        is_upper = value == upper
+        for row, has_form, cue, not_after in rules:
+            if not (is_upper or row.any_case) or not has_form(upper):
                 continue
-            value = "".join(_KEPT.findall(text, start, end))
-            upper = value.upper()
-            is_upper = value == upper
-            for rule in self._rules[word]:
-                row = rule.row
-                if not (is_upper or row.any_case) or not rule.has_form(upper):
+            if not_after and start and not_after(text[start - 1]):
+                continue
+            if cue is not None and hint != row.entity_type:
+                if announced is None:
+                    announced = self._cues.before(text, start) | self._cues.after(text, end)
+                if cue not in announced:
                     continue
-                if rule.not_after and start and rule.not_after(text[start - 1]):
-                    continue
-                if rule.cue is not None and hint != row.entity_type:
-                    if announced is None:
-                        announced = self._cues.before(text, start) | self._cues.after(text, end)
-                    if rule.cue not in announced:
-                        continue
-                if row.verify and not row.verify(upper):
-                    continue
-                if not is_inside_uuid(text, start, end):
-                    yield Span(start, end, row.entity_type, row.name, row.score)
-                break
+            if row.verify and not row.verify(upper):
+                continue
+            if is_inside_uuid(text, start, end):
+                return None
+            return Span(start, end, row.entity_type, row.name, row.score)
+        return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,7 +13,11 @@ from hypothesis import strategies as st
 
 from stream_maas import native
 from stream_maas.privacy import caseless_names, name_words, names
+from stream_maas.privacy.codes import CodeFinder
+from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import fold
+from stream_maas.privacy.recognizers import PACKS, rows_for
+from stream_maas.privacy.rows import Code
 from tests.unit.privacy.texts import texts
 
 pytestmark = pytest.mark.skipif(
@@ -49,7 +55,7 @@ def assert_same_names(text: str) -> None:
     assert list(names.locate(folded)) == list(names.locate_in_python(folded)), folded
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(st.one_of(with_names, with_names, texts))
 @example(" " * 31 + "\nMr" + " " * 31 + "Xyz")
 @example("my name is" + " :" * 16 + "Xyz")
@@ -71,3 +77,58 @@ def test_every_listed_name_is_let_through() -> None:
         assert_same_names(f"{given_name} {given_name} x")
     for phrase in sorted(name_words.CUES):
         assert_same_names(f"so {phrase} Xyz")
+
+
+# Codes ------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def code_finders() -> list[tuple[CodeFinder, CodeFinder]]:
+    """For the usual rows and for all that can be turned on: compiled, and not."""
+
+    def finder(packs: frozenset[str], kernel: ModuleType | None) -> CodeFinder:
+        cues = CueIndex()
+        finder = CodeFinder([row for row in rows_for(packs) if isinstance(row, Code)], cues, kernel)
+        cues.close()
+        return finder
+
+    kernel = native.load("pictures")
+    return [(finder(packs, kernel), finder(packs, None)) for packs in (frozenset[str](), frozenset(PACKS))]
+
+
+pieces = st.one_of(
+    st.sampled_from(
+        ["A", "Z", "AB", "DE", "ES", "k", "0", "12", "999", "12345678", "Z", " ", " ", "-", ".", "+", "(", ")"]
+    ),
+    st.sampled_from(["é", "٣", "号", "_", "/", "\n", "\U0001f600"]),
+)
+pictured = st.sampled_from(sorted(code_finders()[1][1]._rules)) if native.load("pictures") else st.nothing()
+with_codes = st.lists(st.one_of(pieces, pieces, pictured), max_size=10).map("".join)
+hints = st.sampled_from([None, None, "PASSPORT", "VAT", "PLATE"])
+
+
+def assert_same_codes(text: str, hint: str | None) -> None:
+    folded = fold(text).text
+    for compiled, reference in code_finders():
+        assert set(compiled.stretches(folded)) == set(reference.stretches(folded)), folded
+        assert sorted(compiled.find(folded, hint, {})) == sorted(reference.find(folded, hint, {})), folded
+
+
+@settings(max_examples=150)
+@given(st.one_of(with_codes, with_codes, texts), hints)
+def test_the_same_codes_are_found(text: str, hint: str | None) -> None:
+    assert_same_codes(text, hint)
+
+
+def test_the_same_codes_are_found_in_labelled_texts(labelled: Callable[[str], list[dict[str, Any]]]) -> None:
+    for line in (*labelled("corpus_dev"), *labelled("presidio_cases"), *labelled("identifiers")):
+        assert_same_codes(str(line.get("text") or line.get("value")), None)
+
+
+def test_tables_of_pictures_are_checked() -> None:
+    kernel = native.load("pictures")
+    assert kernel is not None
+    assert kernel.Pictures([]).find("A1") == []
+    for wrong in (["A"], ["é9"], ["9" * 65_536]):
+        with pytest.raises(ValueError, match=r".+"):
+            kernel.Pictures(wrong)
