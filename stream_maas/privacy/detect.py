@@ -68,8 +68,7 @@ class Detector:
         parts: dict[MadeOf, list[_Asked]] = {kind: [] for kind in rows.FEWEST_DIGITS}
         find_encoded = encoded.finder(lambda text, known: self.find(text, known=known))
         parts["marks"].append(_Asked(encoded.GATE_PATTERN, find_encoded, False))
-        parts["digits"].append(_Asked(RUN_PATTERN, numbers.find, True))
-        parts["letters"].append(_Asked(codes.gate_pattern(), codes.find, True))
+        by_numbers, by_codes = _Asked(RUN_PATTERN, numbers.find, True), _Asked(codes.gate_pattern(), codes.find, True)
         self._always: list[shapes.Finder] = []
         for row in shaped:
             find = shapes.finder(row, cues)
@@ -80,9 +79,13 @@ class Detector:
         cues.close()
         self._gate = compile_gate(
             engine,
-            [Part(tuple(one.pattern for one in asked), rows.FEWEST_DIGITS[kind]) for kind, asked in parts.items()],
+            [
+                Part((by_numbers.pattern,), rows.FEWEST_DIGITS["digits"], is_loose=True),
+                Part((by_codes.pattern,), is_loose=True),
+                *(Part(tuple(one.pattern for one in asked), rows.FEWEST_DIGITS[kind]) for kind, asked in parts.items()),
+            ],
         )
-        every = [one for asked in parts.values() for one in asked]
+        every = [by_numbers, by_codes, *(one for asked in parts.values() for one in asked)]
         self._finders = [one.find for one in every]
         self._plain = frozenset(index for index, one in enumerate(every) if one.is_plain)
         """Finders whose finds a second look need not follow."""

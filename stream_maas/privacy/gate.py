@@ -50,10 +50,14 @@ class Part(NamedTuple):
 
     patterns: tuple[str, ...]
     fewest_digits: int = 0
+    is_loose: bool = False
+    """Whoever asks sees for itself, at once, whether something is there: where a kernel says that there may be, the
+    engine is not asked any more."""
 
 
 def compile_gate(engine: Engine, parts: Sequence[Part], *, kernel: ModuleType | None = _KERNEL) -> Gate:
-    """A gate over the patterns of all `parts` in order, in the common subset of RE2 and `re`. All engines agree.
+    """A gate over the patterns of all `parts` in order, in the common subset of RE2 and `re`. All engines agree, but
+    for loose parts, of which some say more.
 
     Each part becomes an automaton of its own where states are built lazily. There is one for every way in which the
     patterns can be half matched together: those that begin differently would multiply, on random text without end, and
@@ -84,8 +88,13 @@ def _re2_gate(parts: Sequence[Part], may_match: Callable[[str], int] | None) -> 
     options.max_mem = _MAX_MEM_BYTES
     options.log_errors = False  # its messages quote the text
     automata: list[tuple[Callable[[bytes], list[int] | None], int, int, int]] = []
+    loose: list[tuple[int, range]] = []
     first = 0
     for number, part in enumerate(parts):
+        if part.is_loose and may_match:
+            loose.append((1 << number, range(first, first + len(part.patterns))))
+            first += len(part.patterns)
+            continue
         automaton = re2.Set.SearchSet(options)
         for pattern in part.patterns:
             automaton.Add(pattern)
@@ -105,14 +114,19 @@ def _re2_gate(parts: Sequence[Part], may_match: Callable[[str], int] | None) -> 
 
     if may_match is None:
         return gate
+    of_engine = sum(bit for _, _, _, bit in automata)
 
     def gate_of_what_may_match(text: str) -> Sequence[int]:
         found: list[int] = []
         if bits := may_match(text):
-            encoded = text.encode("utf-8", "replace")
-            for match, offset, _, bit in automata:
-                if bits & bit and (matched := match(encoded)):
-                    found += [index + offset for index in matched] if offset else matched
+            for bit, indices in loose:
+                if bits & bit:
+                    found += indices
+            if bits & of_engine:
+                encoded = text.encode("utf-8", "replace")
+                for match, offset, _, bit in automata:
+                    if bits & bit and (matched := match(encoded)):
+                        found += [index + offset for index in matched] if offset else matched
         return found
 
     return gate_of_what_may_match

@@ -40,9 +40,15 @@ def slow_answer(folded: str) -> list[int]:
     return sorted(detector("re")._gate(folded))
 
 
+LOOSE = {0, 1}
+"""Finders of numbers and of codes, which may be asked more often."""
+
+
 def assert_same_answer(engine: Engine, text: str) -> None:
     folded = fold(text).text
-    assert sorted(detector(engine)._gate(folded)) == slow_answer(folded), text
+    answer, slow = set(detector(engine)._gate(folded)), set(slow_answer(folded))
+    assert answer >= slow, text
+    assert answer - LOOSE == slow - LOOSE, text
 
 
 @pytest.mark.parametrize("engine", FAST)
