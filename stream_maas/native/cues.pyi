@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 Keys = TypeVar("Keys")
@@ -7,6 +7,7 @@ class Words(Generic[Keys]):
     def __init__(
         self,
         trie: Any,
+        unspaced: Sequence[tuple[int, int]],
         gap_chars: int,
         window_chars: int,
         keys_of: Callable[[str], Keys],

@@ -1,6 +1,7 @@
 """Reads runs of digits group by group against one trie of all layouts, and asks the rules of each window that fits."""
 
 cimport cython
+from cpython.unicode cimport PyUnicode_DATA, PyUnicode_KIND, PyUnicode_READ
 
 cdef enum:
     MOST_DIGITS = 20  # of a layout, and so the most groups that it has
@@ -9,6 +10,7 @@ cdef enum:
     GAPS = 512  # a gap is a number of up to three octal figures, one for each of its characters
     RECENT = 8
     NEAR_CHARS = 64
+    FEW_KNOWN = 16
     IS_FRACTION = 1  # flags of a gap
     IS_TIE = 2
     IS_BLANK = 4
@@ -18,6 +20,11 @@ cdef enum:
     ANY = 1
     EVEN = 2
     WAYS = 12  # for each of these: a fraction or not, free or not
+
+cdef struct Characters:  # of a text that is kept alive meanwhile
+    int kind
+    void *data
+    Py_ssize_t count
 
 cdef struct Group:
     Py_ssize_t index
@@ -38,6 +45,11 @@ cdef struct Walk:
     Window windows[MOST_DIGITS]
     int count
     int whole  # the word that the whole run is, -1 for none
+
+
+cdef inline Py_UCS4 char_at(const Characters *text, Py_ssize_t offset):
+    """The character there; 0, which is neither letter nor digit nor gap, outside of the text."""
+    return PyUnicode_READ(text.kind, text.data, offset) if 0 <= offset < text.count else 0
 
 
 cdef inline bint is_digit(Py_UCS4 character):
@@ -82,9 +94,10 @@ cdef class _Rules:
 
 @cython.final
 cdef class _Run:
-    """One run, [start, end) of the text, and what is known about it by now. `before`, `after`: None if not asked yet."""
+    """One run, [start, end) of the text, and what is known of it by now. `before`, `after`: None if not asked yet."""
 
     cdef str text, hint
+    cdef Characters characters
     cdef Py_ssize_t start, end
     cdef dict ends
     cdef object before, after
@@ -151,25 +164,29 @@ cdef class Scanner:
         cdef list found = []
         cdef dict ends = {}
         cdef Py_ssize_t length = len(text), at = 0, start, end, gap_chars, digits
+        cdef Characters characters
+        cdef Py_UCS4 character
+        characters.kind, characters.data, characters.count = PyUnicode_KIND(text), PyUnicode_DATA(text), length
         while at < length:
-            if not is_digit(text[at]):
+            if not is_digit(char_at(&characters, at)):
                 at += 1
                 continue
             start = at
             digits = gap_chars = 0
             while at < length and gap_chars <= MOST_GAP_CHARS:
-                if is_digit(text[at]):
+                character = char_at(&characters, at)
+                if is_digit(character):
                     digits += 1
                     gap_chars = 0
-                elif self._code(text[at]):
+                elif self._code(character):
                     gap_chars += 1
                 else:
                     break
                 at += 1
             end = at - gap_chars
             if digits >= self._fewest_digits:
-                self._read(text, start, end, hint, ends, found)
-                if known:
+                self._read(text, &characters, start, end, hint, ends, found)
+                if known and self._may_be_known(&characters, start, end, known):
                     found += self._known_windows(text, start, end, known)
             at = end
         return found
@@ -178,22 +195,42 @@ cdef class Scanner:
         """What stands for a character of gaps, 1 to 7; 0 for any other."""
         return self._code_of[<int>character] if character < 128 else 0
 
-    cdef _read(self, str text, Py_ssize_t start, Py_ssize_t end, str hint, dict ends, list found):
+    cdef bint _may_be_known(self, const Characters *text, Py_ssize_t start, Py_ssize_t end, known):
+        """Whether any of a few numbers stands among the digits of a run."""
+        cdef bytearray digits
+        cdef Py_ssize_t at
+        cdef str number, written
+        if len(known) > FEW_KNOWN:
+            return True
+        digits = bytearray()
+        for at in range(start, end):
+            if is_digit(char_at(text, at)):
+                digits.append(<unsigned char>char_at(text, at))
+        written = digits.decode("ascii")
+        for number in known:
+            if number in written:
+                return True
+        return False
+
+    cdef _read(
+        self, str text, const Characters *characters, Py_ssize_t start, Py_ssize_t end, str hint, dict ends, list found
+    ):
         """The finds in the run [start, end), to which a bracket before it and an X behind it may belong."""
         cdef _Run run = _Run.__new__(_Run)
         cdef Group group
         cdef Walk walk
         cdef int whole = -1, whole_in_brackets = -1, first_width = 0, separator = 0
         cdef Py_ssize_t digits = 0, shape_chars = 0
-        cdef bint opens = start > 0 and text[start - 1] == c'(', closes = False, is_even = True
-        if end < len(text) and (text[end] == c'X' or text[end] == c'x') and _is_x_due(text, start, end):
+        cdef bint opens = char_at(characters, start - 1) == c'(', closes = False, is_even = True
+        if _is_x_due(characters, start, end):
             end += 1
+        run.characters = characters[0]
         run.text, run.start, run.end, run.hint, run.ends, run.found = text, start - opens, end, hint, ends, found
         run.may_follow = -1
         group.index = group.gap = group.width = 0
         group.start = start
         while True:
-            group.end = self._end_of_group(text, group.start, end)
+            group.end = self._end_of_group(characters, group.start, end)
             group.width_before = group.width
             group.width = min(group.end - group.start, TOO_WIDE)
             digits += group.end - group.start
@@ -206,19 +243,19 @@ cdef class Scanner:
                     is_even = self._gap_flags[group.gap] & IS_EVEN
                 elif self._gap_symbols[group.gap] != separator or group.width_before != first_width:
                     is_even = False
-            if group.start > run.start and text[group.start - 1] == c'(':
-                self._walk(text, end, group, True, &walk)
+            if group.start > run.start and char_at(characters, group.start - 1) == c'(':
+                self._walk(characters, end, group, True, &walk)
                 self._ask_each(run, group, group.start - 1, &walk)
                 if group.index == 0:
                     whole_in_brackets = walk.whole
-            self._walk(text, end, group, False, &walk)
+            self._walk(characters, end, group, False, &walk)
             self._ask_each(run, group, group.start, &walk)
             if group.index == 0:
                 whole = walk.whole
             if group.end >= end:
                 break
             group.index += 1
-            group.gap = self._gap_at(text, group.end, end)
+            group.gap = self._gap_at(characters, group.end, end)
             group.start = group.end + _chars_of(group.gap)
             closes = closes or self._gap_flags[group.gap] & CLOSES
         shape_chars += group.index + 1 + opens
@@ -230,23 +267,23 @@ cdef class Scanner:
                 self._rules_for(whole_in_brackets if opens else whole, EVEN if is_even else ANY, False, True),
             )
 
-    cdef Py_ssize_t _end_of_group(self, str text, Py_ssize_t at, Py_ssize_t end):
-        while at < end and not self._code(text[at]):
+    cdef Py_ssize_t _end_of_group(self, const Characters *text, Py_ssize_t at, Py_ssize_t end):
+        while at < end and not self._code(char_at(text, at)):
             at += 1
         return at
 
-    cdef int _gap_at(self, str text, Py_ssize_t at, Py_ssize_t end):
+    cdef int _gap_at(self, const Characters *text, Py_ssize_t at, Py_ssize_t end):
         """The gap that begins at `at`: below GAPS, since it has three characters at most."""
         cdef int gap = 0, code
         while at < end:
-            code = self._code(text[at])
+            code = self._code(char_at(text, at))
             if not code or gap >= GAPS // 8:
                 break
             gap = 8 * gap + code
             at += 1
         return gap
 
-    cdef _walk(self, str text, Py_ssize_t end, Group first, bint is_bracketed, Walk *walk):
+    cdef _walk(self, const Characters *text, Py_ssize_t end, Group first, bint is_bracketed, Walk *walk):
         """The words of the trie that the run, which ends at `end`, goes on with from group `first`, shortest first."""
         cdef int node = self._next[self._bracket] if is_bracketed else 0
         cdef int gap, gap_before = first.gap, inner_gap = 0, width = first.width, next_width
@@ -263,7 +300,7 @@ cdef class Scanner:
             next_start = at + _chars_of(gap)
             next_width = 0
             while next_start + next_width < end and next_width < TOO_WIDE:
-                if self._code(text[next_start + next_width]):
+                if self._code(char_at(text, next_start + next_width)):
                     break
                 next_width += 1
             if self._words[node] >= 0:
@@ -286,7 +323,7 @@ cdef class Scanner:
             inner_gap, width, at = gap, next_width, next_start + next_width
             group += 1
 
-    cdef bint _continues(self, Group group, str text, Py_ssize_t end):
+    cdef bint _continues(self, Group group, const Characters *text, Py_ssize_t end):
         """Whether the gap before a group, which is not the run's first, looks like the gap behind it."""
         return group.gap == self._gap_at(text, group.end, end) and self._goes_on(
             group.gap, group.width_before, group.width
@@ -316,10 +353,10 @@ cdef class Scanner:
         cdef tuple announced
         if rules is None:
             return
-        rule = self._accepting(run.text, start, end, first == last, rules.unannounced)
+        rule = self._accepting(run, start, end, first == last, rules.unannounced)
         if rules.top_announced > (rule.score if rule is not None else 0) and (first == 0 or self._may_announce(run)):
             announced = self._announced(run, first, last, start, end, rules.announced)
-            better = self._accepting(run.text, start, end, first == last, announced)
+            better = self._accepting(run, start, end, first == last, announced)
             if better is not None and (rule is None or better.score > rule.score):
                 rule = better
         if rule is not None:
@@ -372,12 +409,13 @@ cdef class Scanner:
         """Types of which a find before `start` announces the next item of a list."""
         if not run.ends:
             return []
-        if _opens_before(run.text, start):
+        if char_at(&run.characters, start) != c'(' and char_at(&run.characters, start - 1) == c'(':
             start -= 1
         return [kind for kind, end in run.ends.items() if self._joins(run.text, end, start)]
 
-    cdef _Rule _accepting(self, str text, Py_ssize_t start, Py_ssize_t end, bint is_single, tuple rules):
+    cdef _Rule _accepting(self, _Run run, Py_ssize_t start, Py_ssize_t end, bint is_single, tuple rules):
         """The first of `rules` that holds for the digits in [start, end) and what touches them."""
+        cdef const Characters *text = &run.characters
         cdef _Rule rule
         cdef str digits
         cdef bint is_plain
@@ -385,7 +423,7 @@ cdef class Scanner:
         if not rules:
             return None
         digits = self._digits(text, start, end)
-        is_plain = is_digit(text[end - 1])
+        is_plain = is_digit(char_at(text, end - 1))
         for rule in rules:
             if not (is_plain and rule.takes_any_digits) and not rule.has_form(digits):
                 continue
@@ -394,38 +432,42 @@ cdef class Scanner:
                     continue
             else:
                 if is_alone < 0:
-                    is_alone = not self._is_touched(text, start, end, is_single)
+                    is_alone = not self._is_touched(run.text, text, start, end, is_single)
                 if not is_alone:
                     continue
-            if rule.has_script is not None and not rule.has_script(text, max(0, start - NEAR_CHARS), end + NEAR_CHARS):
-                continue
+            if rule.has_script is not None:
+                if not rule.has_script(run.text, max(0, start - NEAR_CHARS), end + NEAR_CHARS):
+                    continue
             if rule.verify is not None and not rule.verify(digits):
                 continue
             # A window has fewer characters than a UUID, so that one around it goes on at one of its ends.
-            if (start > 0 and may_be_in_uuid(text[start - 1])) or (end < len(text) and may_be_in_uuid(text[end])):
-                if self._is_inside_uuid(text, start, end):
+            if may_be_in_uuid(char_at(text, start - 1)) or may_be_in_uuid(char_at(text, end)):
+                if self._is_inside_uuid(run.text, start, end):
                     return None
             return rule
         return None
 
-    cdef str _digits(self, str text, Py_ssize_t start, Py_ssize_t end):
+    cdef str _digits(self, const Characters *text, Py_ssize_t start, Py_ssize_t end):
         """The digits, and a check character, of a window."""
         cdef unsigned char digits[MOST_DIGITS]
         cdef Py_ssize_t at
         cdef int count = 0
         for at in range(start, end):
-            if not self._code(text[at]):
+            if not self._code(char_at(text, at)):
                 if count == MOST_DIGITS:
                     raise ValueError("a window wider than any layout")
-                digits[count] = text[at]
+                digits[count] = <unsigned char>char_at(text, at)
                 count += 1
         return digits[:count].decode("ascii")
 
-    cdef bint _is_touched(self, str text, Py_ssize_t start, Py_ssize_t end, bint is_single):
+    cdef bint _is_touched(
+        self, str text, const Characters *characters, Py_ssize_t start, Py_ssize_t end, bint is_single
+    ):
         """See `is_touched` in privacy/runs.py."""
-        if start > 0 and (is_letter(text[start - 1]) or text[start - 1] in self._currencies):
+        cdef Py_UCS4 before = char_at(characters, start - 1), behind = char_at(characters, end)
+        if is_letter(before) or before in self._currencies:
             return True
-        if not is_single or end >= len(text) or not (is_letter(text[end]) or is_digit(text[end])):
+        if not is_single or not (is_letter(behind) or is_digit(behind)):
             return False
         return not self._glued_extension(text, end)
 
@@ -434,29 +476,24 @@ cdef inline int _chars_of(int gap):
     return (gap > 0) + (gap >= 8) + (gap >= 64)
 
 
-cdef inline bint _opens_before(str text, Py_ssize_t start):
-    return start > 0 and text[start] != c'(' and text[start - 1] == c'('
-
-
-cdef bint _is_x_due(str text, Py_ssize_t start, Py_ssize_t end):
-    """See `_is_x_due` in privacy/runs.py."""
+cdef bint _is_x_due(const Characters *text, Py_ssize_t start, Py_ssize_t end):
+    """Whether the check character X stands at `end` and belongs to the run: see `_is_x_due` in privacy/runs.py."""
     cdef Py_ssize_t at = end
-    if end + 1 < len(text) and (is_letter(text[end + 1]) or is_digit(text[end + 1])):
+    cdef Py_UCS4 character = char_at(text, end), behind = char_at(text, end + 1)
+    if (character != c'X' and character != c'x') or is_letter(behind) or is_digit(behind):
         return False
-    while at > start and is_digit(text[at - 1]):
+    while at > start and is_digit(char_at(text, at - 1)):
         at -= 1
     return end - at == 17 or end - at == 3
 
 
-cdef bint _is_glued_to_code(str text, Py_ssize_t start, Py_ssize_t end):
+cdef bint _is_glued_to_code(const Characters *text, Py_ssize_t start, Py_ssize_t end):
     """See `is_glued_to_code` in privacy/runs.py."""
-    cdef Py_ssize_t before = start, after = end, length = len(text)
-    while before > 0 and is_letter(text[before - 1]):
+    cdef Py_ssize_t before = start, after = end
+    while is_letter(char_at(text, before - 1)):
         before -= 1
-    while after < length and is_letter(text[after]):
+    while is_letter(char_at(text, after)):
         after += 1
     if before < start and after > end:
         return True
-    return (before < start and before > 0 and is_digit(text[before - 1])) or (
-        after > end and after < length and is_digit(text[after])
-    )
+    return (before < start and is_digit(char_at(text, before - 1))) or (after > end and is_digit(char_at(text, after)))

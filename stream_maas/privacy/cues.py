@@ -20,7 +20,9 @@ _KERNEL: Final = native.load("cues")
 _WINDOW_CHARS: Final = 64
 _GAP_CHARS: Final = 40
 """Most characters between the announcing word and the value."""
-_HAN: Final = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
+_UNSPACED: Final = ((0x0E00, 0x0E7F), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xAC00, 0xD7A3))
+"""Thai, kana, Han, Hangul: scripts that are written without spaces between words, or glue endings to them."""
+_HAN: Final = "".join(f"\\u{low:04x}-\\u{high:04x}" for low, high in _UNSPACED)
 _WORD: Final = re.compile(rf"[^\W\d_{_HAN}]+#?|[{_HAN}]+")
 """Text in scripts without spaces makes one word, in which a cue is looked for."""
 _LAST_WORD: Final = re.compile(r"[^\W\d_]+[\W\d_]*$")
@@ -93,13 +95,12 @@ class CueIndex:
             first_words = [match.group() for phrase in spaced if (match := _LETTERS.match(phrase))]
             self._first_words = frozenset(form for word in first_words for form in (word, f"{word}s"))
             self._match_spaced = re.compile(_whole_words(spaced)).match
-            ascii_phrases = list(filter(str.isascii, spaced))
-            self._search_ascii = re.compile(f"(?<![a-z]){_whole_words(ascii_phrases)}")
+            self._search_ascii = re.compile(f"(?<![a-z]){_whole_words(filter(str.isascii, spaced))}")
             self._search_mixed = re.compile(rf"(?<![^\W\d_{_HAN}]){_whole_words(mixed)}" if mixed else "(?!)")
             if self._kernel is not None:
                 seldom = self._keys_of, self._announced_by_mask, self._in_other_scripts
-                trie = flat_trie(ascii_phrases)
-                self.before = self._kernel.Words(trie, _GAP_CHARS, _WINDOW_CHARS, *seldom, _NO_KEYS).before
+                sizes = _GAP_CHARS, _WINDOW_CHARS
+                self.before = self._kernel.Words(flat_trie(spaced), _UNSPACED, *sizes, *seldom, _NO_KEYS).before
         for phrase in sorted(self._phrases, key=len):  # what a phrase holds is announced as well
             words = phrase.split(" ")
             for first in range(len(words)):

@@ -20,33 +20,33 @@ def trie_pattern(words: Iterable[str], written: Callable[[str], str] = re.escape
 
 
 class FlatTrie(NamedTuple):
-    """A trie of ASCII words for a compiled kernel: node 0 is the root, branches are in the order of `trie_pattern`."""
+    """A trie of words for a compiled kernel: node 0 is the root, branches are in the order of `trie_pattern`."""
 
     first: array[int]
     """By node: its first branch; one more at the end."""
     targets: array[int]
     """By branch: the node that it leads to."""
-    labels: bytes
-    """By branch."""
+    labels: array[int]
+    """By branch: a code point."""
     ends: bytes
     """By node: whether a word ends there."""
 
 
 def flat_trie(words: Iterable[str]) -> FlatTrie:
-    """The trie that `trie_pattern` writes. Raises UnicodeEncodeError if not all `words` are ASCII."""
+    """The trie that `trie_pattern` writes."""
     nodes = [_trie(words)]
-    first, targets = array("i"), array("i")
-    labels = ends = ""
+    first, targets, labels = array("i"), array("i"), array("I")
+    ends = bytearray()
     for node in nodes:  # grows meanwhile
         first.append(len(targets))
-        ends += "\1" if _END in node else "\0"
+        ends.append(_END in node)
         for character, after in node.items():
             if character != _END:
-                labels += character
+                labels.append(ord(character))
                 targets.append(len(nodes))
                 nodes.append(after)
     first.append(len(targets))
-    return FlatTrie(first, targets, labels.encode("ascii"), ends.encode("ascii"))
+    return FlatTrie(first, targets, labels, bytes(ends))
 
 
 def _trie(words: Iterable[str]) -> dict[str, Any]:
