@@ -23,6 +23,11 @@ _DEGREE: Final = re.compile(
 _DEGREES: Final = re.compile(
     rf"{_DEGREE.pattern}(?:[^0-9\n@\[\]]{{1,14}}{_DEGREE.pattern.replace('?P<number>', '?:')})+"
 )
+_DECIMALS: Final = re.compile(r"\.[0-9]{4}")
+_DECIMALS_CHARS: Final = 5
+_MOST_BETWEEN_CHARS: Final = 40
+"""Between the decimals of two numbers: more decimals, a unit, 14 characters, a sign and three digits."""
+_WHOLE_PART: Final = re.compile("[+\\-]?[0-9]{1,3}$")
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _BETWEEN_DEGREES: Final = re.compile(
     "[NSns]|and|und|et|y|e|и|和|l(?:on|ng|ong|ongitude?|aengengrad)|längengrad|longitud|longitudine|"
@@ -70,16 +75,32 @@ def trim_bic(candidate: str) -> tuple[int, int] | None:
 def locate_gps(text: str) -> Iterator[tuple[int, int]]:
     """Pairs of latitude and longitude in range. More than two numbers with one and the same thing between them are a
     vector. Two numbers below one are shares or probabilities; on the globe it is all sea there."""
-    for chain in _DEGREES.finditer(text):
-        numbers = list(_DEGREE.finditer(text, *chain.span()))
-        gaps = [text[left.end() : right.start()] for left, right in pairwise(numbers)]
-        if len(gaps) > 1 and len(set(gaps)) == 1:
-            continue
-        for left, gap, right in zip(numbers[::2], gaps[::2], numbers[1::2], strict=False):
-            latitude, longitude = abs(float(left["number"])), abs(float(right["number"]))
-            words = _LETTERS.findall(gap)
-            if latitude <= 90 and 1 <= max(latitude, longitude) <= 180 and all(map(_BETWEEN_DEGREES.fullmatch, words)):
-                yield left.start(), right.end()
+    at = 0
+    # Four decimals are rare and begin with a point: they are searched for, and there must be two of them.
+    while (first := _DECIMALS.search(text, at)) and (second := _DECIMALS.search(text, first.end())):
+        at = first.end()
+        if second.start() - at <= _MOST_BETWEEN_CHARS and (chain := _DEGREES.match(text, _number_start(text, at))):
+            at = chain.end()
+            yield from _pairs(text, chain)
+
+
+def _number_start(text: str, end: int) -> int:
+    """Where the number begins whose first decimals end at `end`: its sign, or at most three digits before the point."""
+    start = max(0, end - _DECIMALS_CHARS - 3)
+    match = _WHOLE_PART.search(text, start - (start > 0), end - _DECIMALS_CHARS)
+    return match.start() if match else end
+
+
+def _pairs(text: str, chain: re.Match[str]) -> Iterator[tuple[int, int]]:
+    numbers = list(_DEGREE.finditer(text, *chain.span()))
+    gaps = [text[left.end() : right.start()] for left, right in pairwise(numbers)]
+    if len(gaps) > 1 and len(set(gaps)) == 1:
+        return
+    for left, gap, right in zip(numbers[::2], gaps[::2], numbers[1::2], strict=False):
+        latitude, longitude = abs(float(left["number"])), abs(float(right["number"]))
+        words = _LETTERS.findall(gap)
+        if latitude <= 90 and 1 <= max(latitude, longitude) <= 180 and all(map(_BETWEEN_DEGREES.fullmatch, words)):
+            yield left.start(), right.end()
 
 
 def trim_german_document(candidate: str) -> tuple[int, int] | None:
