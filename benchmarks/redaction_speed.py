@@ -1,21 +1,25 @@
-"""How fast one core redacts: `python benchmarks/redaction_speed.py` (about 20 s).
+"""How fast one core redacts: `python benchmarks/redaction_speed.py [ENGINE...]` (about 40 s).
 
 Texts of about 230 characters that never repeat; 22 % hold other than ASCII, 45 % hold one to three planted values, of
 every type there is. Every find becomes a keyed pseudonym. CPU time of one thread, best of three rounds, because the
-machine may be shared. Nothing is asserted.
+machine may be shared. Measured with the compiled kernels, then without: those lines say "python". Nothing is asserted.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
 import resource
 import statistics
 import string
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
 
+from stream_maas import native
 from stream_maas.privacy import RedactionConfig, Redactor
 from stream_maas.privacy.canaries import CANARIES
 from stream_maas.privacy.policy import Policy
@@ -89,16 +93,21 @@ def measure_latency(redactor: Redactor, rng: random.Random) -> None:
         times.append((time.process_time() - started) * 1e6)
     times.sort()
     median, p99 = times[LONG_TEXTS // 2], times[LONG_TEXTS * 99 // 100]
-    print(f"{redactor.engine:4} {'natural, 2,000 characters':28} p50 {median:,.0f} us, p99 {p99:,.0f} us")
+    print(f"{label(redactor)} {'natural, 2,000 characters':28} p50 {median:,.0f} us, p99 {p99:,.0f} us")
 
 
 def measure_texts(redactor: Redactor, name: str, texts: Sequence[str]) -> None:
     us = cpu_us(lambda: [redactor.redact_text(text) for text in texts], len(texts))
     chars = statistics.mean(map(len, texts))
-    print(f"{redactor.engine:4} {name:28} {us:7.1f} us  {1e6 / us:9,.0f} texts/s  ({chars:.0f} characters)")
+    print(f"{label(redactor)} {name:28} {us:7.1f} us  {1e6 / us:9,.0f} texts/s  ({chars:.0f} characters)")
 
 
-def main() -> None:
+def label(redactor: Redactor) -> str:
+    """What does the work."""
+    return f"{redactor.engine:10} {'python ' if native.missing() else 'kernels'}"
+
+
+def main(engines: Sequence[str]) -> None:
     rng = random.Random(3)
     printable = string.printable
     kinds = {
@@ -108,14 +117,14 @@ def main() -> None:
     }
     kinds["natural, nothing planted"] = [text for text in kinds["natural"] if "contact" not in text]
     kinds["natural, something planted"] = [text for text in kinds["natural"] if "contact" in text]
-    for engine in ENGINES:
+    for engine in engines:
         redactor = pseudonymiser(engine)
         for name, texts in kinds.items():
             measure_texts(redactor, name, texts)
         measure_latency(redactor, rng)
         rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{engine:4} {'memory of this process':28} {rss_mib:7.0f} MiB at most so far")
-    redactor = Redactor()
+        print(f"{label(redactor)} {'memory of this process':28} {rss_mib:7.0f} MiB at most so far")
+    redactor = Redactor(RedactionConfig(gate=engines[0]))
     request = Request(
         id=str(uuid.UUID(int=rng.getrandbits(128))),
         id_source="body",
@@ -127,8 +136,12 @@ def main() -> None:
     )
     key = str(uuid.UUID(int=rng.getrandbits(128))).encode()
     us = cpu_us(lambda: [redactor.redact_request(request, key=key) for _ in range(TEXTS)], TEXTS)
-    print(f"{redactor.engine:4} {'common request':28} {us:7.1f} us")
+    print(f"{label(redactor)} {'common request':28} {us:7.1f} us", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    chosen = sys.argv[1:] or list(ENGINES)
+    main(chosen)
+    if not native.missing():
+        without = {**os.environ, "STREAM_MAAS_NATIVE": "off"}
+        subprocess.run([sys.executable, __file__, chosen[0]], env=without, check=True)
