@@ -32,6 +32,8 @@ FEWEST_DIGITS: Final[dict[MadeOf, int]] = {
 """How many digits a text has at least in which rows made of this find something."""
 LONG_WORD: Final = "[0-9A-Za-z+/<]{18}"
 """The `gate` of whatever is one word of 18 characters or more: natural text has few, and one counter does for all."""
+LONG_CAPITALS: Final = "[0-9A-Z<]{18}"
+"""The same without small letters."""
 _SEPARATORS: Final = (" ", "-", ".", "_")
 """What `~` in a layout stands for."""
 

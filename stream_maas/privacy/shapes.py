@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from stream_maas.privacy.cues import CueIndex
+from stream_maas.privacy.patterns import first_characters
 from stream_maas.privacy.rows import Anchored, Located, Shaped
 from stream_maas.privacy.spans import Known, Span
 
@@ -82,10 +83,7 @@ def _walk_back(text: str, at: int, match_head: Callable[[str], re.Match[str] | N
 
 
 def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
-    # Without a look behind, digits are searched for at the speed of memory; letters would stop it too often.
-    is_checked_later = row.made_of == "digits" and not row.inside
-    boundary = "" if row.inside or is_checked_later else "(?<![0-9A-Za-z])"
-    search = re.compile(f"{boundary}(?:{row.pattern})").search
+    search = re.compile(row.pattern).search if row.inside else _search_for_words(row.pattern)
     match_glued = re.compile(row.pattern).match
     match_rest = re.compile(row.rest).match if row.rest else None
     key = cues.add(row.cues, row.entity_type) if row.cues else None
@@ -98,9 +96,6 @@ def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
         last_end = 0
         while match:
             start, end = match.span()
-            if is_checked_later and start > last_end and text[start - 1] in _ASCII_ALPHANUMERIC:
-                match = search(text, start + 1)
-                continue
             if match_rest and (rest := match_rest(text, end)):
                 end = rest.end()
             accepted = trim(text[start:end])
@@ -115,6 +110,35 @@ def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
                 match = search(text, start + 1)
 
     return find
+
+
+def _search_for_words(pattern: str) -> Callable[..., re.Match[str] | None]:
+    """`search` for what matches `pattern` where no ASCII letter or digit stands before it.
+
+    What a pattern can begin with is searched for at the speed of memory, if the look behind comes second.
+    """
+    beginning = _beginning(pattern)
+    if beginning is None:
+        return re.compile(f"(?<![0-9A-Za-z])(?:{pattern})").search
+    find_beginnings = re.compile(f"{beginning}(?<![0-9A-Za-z].)").finditer
+    match_at = re.compile(pattern).match
+
+    def search(text: str, position: int = 0) -> re.Match[str] | None:
+        for begin in find_beginnings(text, position):
+            if match := match_at(text, begin.start()):
+                return match
+        return None
+
+    return search
+
+
+def _beginning(pattern: str) -> str | None:
+    """What a match can begin with, if that is worth searching for: small letters are everywhere."""
+    try:
+        beginning = first_characters(pattern)
+    except ValueError:  # a look-around: the row's own business
+        return None
+    return None if re.search(beginning, "abcdefghijklmnopqrstuvwxyz") else beginning
 
 
 def _stands_alone(text: str, start: int, end: int, last_end: int) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 
 from stream_maas.privacy import checksums, national_world
 from stream_maas.privacy.announced import gate, locator
-from stream_maas.privacy.rows import LONG_WORD, Code, Located, Number, Recognizer, Shaped
+from stream_maas.privacy.rows import LONG_CAPITALS, Code, Located, Number, Recognizer, Shaped
 
 _PROVINCE: Final = "(?:1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3])"
 _MONTH_DAY: Final = "(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
@@ -39,7 +39,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         verify=checksums.resident_id_15, found_by="the form before 1999", checked_by="province, date",
     ),
     Shaped(
-        name="cn_uscc", entity_type="CN_USCC", pack="cn", score=94, gate=LONG_WORD,
+        name="cn_uscc", entity_type="CN_USCC", pack="cn", score=94, gate=LONG_CAPITALS,
         pattern=f"[1-9ANY][1-59][0-9]{{6}}[{_USCC}]{{10}}", trim=_trim_uscc,
         found_by="unified social credit code, 18 characters", checked_by="GB 32100 MOD 31-3",
     ),

@@ -6,7 +6,7 @@ from typing import Final
 
 from stream_maas.privacy import checksums, network, wallets
 from stream_maas.privacy.documents import locate_gps, trim_bic, trim_mrz
-from stream_maas.privacy.rows import LONG_WORD, Anchored, Located, Number, Recognizer, Shaped
+from stream_maas.privacy.rows import LONG_CAPITALS, Anchored, Located, Number, Recognizer, Shaped
 
 _LETTERS: Final = (
     "\u00c0-\u024f\u0250-\u02af\u0370-\u052f\u0531-\u0587\u05d0-\u05ea\u0620-\u064a\u0671-\u06d3"
@@ -114,7 +114,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         checked_by="not empty, not broadcast",
     ),
     Shaped(
-        name="wallet_base58", entity_type="CRYPTO_WALLET", pack="core", score=97, gate=LONG_WORD,
+        name="wallet_base58", entity_type="CRYPTO_WALLET", pack="core", score=97, gate="[0-9A-Za-z]{26}",
         pattern="[13LMDTXA9][1-9A-HJ-NP-Za-km-z]{25,34}", trim=wallets.trim_base58,
         found_by="Bitcoin and its relatives, Tron", checked_by="base58check",
     ),
@@ -125,12 +125,13 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="segregated witness and taproot", checked_by="bech32, bech32m",
     ),
     Shaped(
-        name="wallet_ethereum", entity_type="CRYPTO_WALLET", pack="core", score=97, gate=LONG_WORD,
+        name="wallet_ethereum", entity_type="CRYPTO_WALLET", pack="core", score=97, gate="0x[0-9a-fA-F]{6}",
         pattern="0x[0-9a-fA-F]{40}",
         found_by="0x and 40 hexadecimal digits",
     ),
     Located(
-        name="gps", entity_type="GPS", pack="core", score=88, made_of="digits", gate=r"[0-9]\.[0-9]{4}",
+        name="gps", entity_type="GPS", pack="core", score=88, made_of="digits",
+        gate=r"[0-9]\.[0-9]{4,15}[^0-9\n@\[\]]{1,18}[0-9]{1,3}\.[0-9]{4}",
         locate=locate_gps, announced=False, found_by="two numbers with four decimals or more",
         checked_by="range of the globe; not one of many numbers, no unit between",
     ),
@@ -156,7 +157,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Shaped(
         name="mrz", entity_type="PASSPORT", pack="core", score=99,
-        gate=LONG_WORD, pattern="(?<![A-Z0-9<])[A-Z0-9<]{30,90}(?![A-Z0-9<])", trim=trim_mrz,
+        gate=LONG_CAPITALS, pattern="(?<![A-Z0-9<])[A-Z0-9<]{30,90}(?![A-Z0-9<])", trim=trim_mrz,
         found_by="a line of a machine-readable zone", checked_by="ICAO 9303 check digits",
     ),
 )  # fmt: skip
