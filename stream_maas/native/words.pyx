@@ -1,7 +1,6 @@
 """Tells whether a text can hold a name at all: a filter in front of privacy/names.py, which reads what it lets through.
 
-It answers yes too often, never too seldom. Words are known by their hashes, and of a word that may end a phrase its
-last two letters count.
+It answers yes too often, never too seldom: words are known by their hashes alone.
 """
 
 cimport cython
@@ -12,7 +11,6 @@ cdef enum:
     LETTER = 2
     BETWEEN = 4
     SLOTS = 1 << 19  # two bits of these for each word: of 25,000 words, one in a hundred others looks like one of them
-    PAIRS = 1 << 12
     REACH = 30  # how far a phrase may stand before a name
 
 cdef unsigned long long SEED = 14695981039346656037u  # FNV-1a, 64 bits
@@ -31,7 +29,7 @@ cdef class NameWords:
     cdef unsigned char _alone[SLOTS]
     cdef unsigned char _with_more[SLOTS]
     cdef unsigned char _particles[SLOTS]
-    cdef unsigned char _pairs[PAIRS]
+    cdef unsigned char _phrases[SLOTS]
 
     def __cinit__(self, *, str capitals, str letters, str between, alone, with_more, particles, phrases):
         cdef int code
@@ -50,11 +48,7 @@ cdef class NameWords:
         for word in particles:
             self._add(self._particles, word)
         for word in phrases:
-            if len(word) > 1:
-                self._pairs[self._pair(word[len(word) - 2], word[len(word) - 1])] = 1
-            elif word:
-                self._pairs[self._pair(c" ", word[0])] = 1
-                self._pairs[self._pair(c"\n", word[0])] = 1
+            self._put(self._phrases, self._hash_of(word, 0, len(word)))
 
     cdef int _mark(self, str characters, int kind) except -1:
         cdef Py_UCS4 character
@@ -69,9 +63,12 @@ cdef class NameWords:
         cdef unsigned long long hashed = self._hash(word, 0, &end)
         if end == 0:
             return 0  # begins with an apostrophe, which `_may_begin` takes for enough
+        self._put(table, hashed)
+        return 0
+
+    cdef inline void _put(self, unsigned char *table, unsigned long long hashed):
         table[hashed % SLOTS] = 1
         table[(hashed >> 32) % SLOTS] = 1
-        return 0
 
     cdef inline bint _has(self, const unsigned char *table, unsigned long long hashed):
         return table[hashed % SLOTS] and table[(hashed >> 32) % SLOTS]
@@ -81,9 +78,6 @@ cdef class NameWords:
 
     cdef inline int _kind(self, Py_UCS4 character):
         return self._kinds[character] if character < CODES else 0
-
-    cdef inline unsigned int _pair(self, Py_UCS4 one, Py_UCS4 other):
-        return (self._small(one) * 31 + self._small(other)) % PAIRS
 
     @cython.boundscheck(False)  # `at` is looked at against the length at every step
     cdef unsigned long long _hash(self, str text, Py_ssize_t start, Py_ssize_t *end):
@@ -98,7 +92,7 @@ cdef class NameWords:
 
     def may_occur_in(self, str text):
         """Whether `text`, which is folded, may hold a name in capitals."""
-        cdef Py_ssize_t at = 0, end = 0
+        cdef Py_ssize_t at = 0
         cdef Py_UCS4 character
         cdef int before = 0, kind
         for character in text:
@@ -130,11 +124,23 @@ cdef class NameWords:
     @cython.boundscheck(False)  # as above
     cdef bint _may_follow_phrase(self, str text, Py_ssize_t start):
         """Whether the word before may be the last one of a phrase."""
-        cdef Py_ssize_t at = start - 1
-        while at >= 0 and self._kind(text[at]) & BETWEEN:
-            at -= 1
-        if at < 0 or at == start - 1:
+        cdef Py_ssize_t begin, end = start
+        while end > 0 and self._kind(text[end - 1]) & BETWEEN:
+            end -= 1
+        if end == 0 or end == start:
             return False
-        if start - at > REACH:
-            return True
-        return self._pairs[self._pair(text[at - 1] if at else c" ", text[at])]
+        begin = end - 1
+        while begin > 0 and text[begin - 1] != c" " and text[begin - 1] != c"\n":
+            if start - begin > REACH:
+                return True  # longer than a phrase reaches: only a part of it is looked at there
+            begin -= 1
+        return start - begin > REACH or self._has(self._phrases, self._hash_of(text, begin, end))
+
+    @cython.boundscheck(False)  # handed in by who has looked
+    cdef unsigned long long _hash_of(self, str text, Py_ssize_t begin, Py_ssize_t end):
+        """Of the characters in [begin, end), in whichever case."""
+        cdef unsigned long long hashed = SEED
+        cdef Py_ssize_t at
+        for at in range(begin, end):
+            hashed = (hashed ^ self._small(text[at])) * PRIME
+        return hashed ^ (hashed >> 29)
