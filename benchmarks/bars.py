@@ -73,7 +73,7 @@ def speed_ratio(runs: Sequence[Throughput], contender: str, base: str) -> float:
 
 
 def added_p99_ms(runs: Sequence[Latency], contender: str) -> float | None:
-    """Median p99 over rounds minus the bare loop's; None when one of the two was not measured."""
+    """Median over rounds of p99 minus the bare loop's next to it in time; None when one of the two was not measured."""
     ours = [run.p99_ms for run in runs if run.contender == contender]
     bare = [run.p99_ms for run in runs if run.contender == "bare"]
-    return median(ours) - median(bare) if ours and bare else None
+    return median(a - b for a, b in zip(ours, bare, strict=True)) if ours and bare else None

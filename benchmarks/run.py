@@ -191,7 +191,7 @@ def main() -> None:
     plan = (
         Plan(20_000, options.partitions, options.model, 2, 1, 4.0)
         if options.quick
-        else Plan(options.requests, options.partitions, options.model, options.rounds, options.rounds, 6.0)
+        else Plan(options.requests, options.partitions, options.model, options.rounds, options.rounds, 10.0)
     )
     try:
         figures = _run(options, plan, console)

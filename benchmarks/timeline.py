@@ -59,15 +59,15 @@ async def measure(contender: servers.Contender, run: Run, *, rate_per_s: float, 
         begin_s = time.perf_counter() + 0.05
         epoch_s = time.time() - time.perf_counter()
         collecting = asyncio.create_task(_collect(consumer, len(due_s)))
-        sent = await latency.send(producer, run, requests, begin_s + due_s)
+        sent_ms = await latency.send(producer, run, requests, begin_s + due_s)
         answers = await collecting
         span_s = time.perf_counter() - begin_s
         cpu_share, others_cores = (server.cpu_s() - cpu_before_s) / span_s, others.cores()
     # A timestamp is cut to whole milliseconds: half of one is missing on average.
     moments = [
-        [due, record.timestamp + 0.5, *_in_worker(contender, record.timestamp + 0.5, answer), answer.consumed_ms]
-        for due, record, answer in zip(
-            ((epoch_s + begin_s + due_s) * 1000).tolist(), sent, (answers[number] for number in range(len(sent))),
+        [due, sent + 0.5, *_in_worker(contender, sent + 0.5, answer), answer.consumed_ms]
+        for due, sent, answer in zip(
+            ((epoch_s + begin_s + due_s) * 1000).tolist(), sent_ms, (answers[number] for number in range(len(sent_ms))),
             strict=True,
         )
     ]  # fmt: skip

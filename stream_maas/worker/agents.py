@@ -64,7 +64,7 @@ class LaneAgent:
         """The Faust agent body. How many chunks arrive is bounded by the transport (in_flight_chunks)."""
         async for event in stream.noack().events():
             self._waiting.append(event.value)
-            self._publisher.announce()
+            self._publisher.announce(event.value)
             if self._server is None or self._server.done():
                 self._server = asyncio.create_task(self._serve_waiting(), name=f"serve {self._lane}")
                 self._server.add_done_callback(self._check)
@@ -127,6 +127,8 @@ class LaneAgent:
                 task.add_done_callback(partial(self._forget, chunk.tp))
         # Together, so that one transaction takes them all: the first of them would leave the others behind.
         self._publish(ready)
+        if all(chunk.tp in self._tails for chunk in chunks):
+            self._publisher.nothing_yet()
 
     def _publish(self, ready: list[tuple[Chunk, Answered]]) -> None:
         """Hands over what is ready, and forgets it."""

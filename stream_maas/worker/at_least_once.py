@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream_maas.worker.batches import Rows, send_batches
 from stream_maas.worker.interval import Interval
-from stream_maas.worker.producers import is_cancelled
+from stream_maas.worker.producers import close_producer, is_cancelled
 from stream_maas.worker.publisher import Publisher
 
 
@@ -30,6 +30,8 @@ class PlainPublisher(Publisher):
         super().__init__(**common)
         self._instance = instance
         self._idempotence = idempotence
+        self._others: AIOKafkaProducer | None = None
+        """Sends everything but audit events."""
         self._sent: deque[Interval] = deque()
         """Audit events are on their way, oldest first."""
         self._followed: deque[Interval] = deque()
@@ -66,13 +68,27 @@ class PlainPublisher(Publisher):
             interval.later.setdefault(place, []).extend(outgoing)
 
     async def _new_producer(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            **self._common,
-            client_id=self._instance,
-            enable_idempotence=self._idempotence,
-        )
-        await producer.start()
-        return producer
+        """For audit events; `_others` is made with it. aiokafka has one request to a broker under way per producer, so
+        the events of a pass would wait for the results of the one before."""
+        producers = [
+            AIOKafkaProducer(**self._common, client_id=name, enable_idempotence=self._idempotence)
+            for name in (self._instance, f"{self._instance}-results")
+        ]
+        try:
+            for producer in producers:
+                await producer.start()
+        except BaseException:
+            for producer in producers:
+                await close_producer(producer)
+            raise
+        audits, self._others = producers
+        return audits
+
+    async def _close_producer(self) -> None:
+        await super()._close_producer()
+        others, self._others = self._others, None
+        if others is not None:
+            await close_producer(others)
 
     async def _begin(self) -> None:
         """Nothing to open."""
@@ -102,7 +118,7 @@ class PlainPublisher(Publisher):
                 try:
                     # What a request has acknowledged together goes out together.
                     while self._sent and all(map(_is_acknowledged, self._sent[0].audits)):
-                        await send_batches(self._producer, self._sent[0].later, self._sent[0].deliveries)
+                        await send_batches(self._others, self._sent[0].later, self._sent[0].deliveries)
                         self._followed.append(self._sent.popleft())
                 except Exception as error:  # noqa: BLE001 - rule 5
                     await self._recover(error)

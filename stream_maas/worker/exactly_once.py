@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -13,6 +14,7 @@ from stream_maas.worker.kip447 import FencedProducer
 from stream_maas.worker.outage import AuditRefusedError
 from stream_maas.worker.producers import read_error
 from stream_maas.worker.publisher import Publisher
+from stream_maas.worker.transport import Chunk
 
 AHEAD_S = 1.0
 """Longest life of an empty transaction. It keeps no reader waiting: nobody has written under it. Ending one costs as
@@ -34,8 +36,14 @@ class TransactionalPublisher(Publisher):
         self._ahead_s = min(AHEAD_S, transaction_timeout_ms / 4000)
         self._recent: set[TopicPartition] = set()
         """Input partitions of the last interval: most likely those of the next one."""
+        self._announced: set[TopicPartition] = set()
+        """Input partitions of chunks whose serving began since the last commit did."""
         self._boxed = False
         """Whether it had boxes. A partition that is not named when a transaction opens costs it another round trip."""
+
+    def _drop(self) -> None:
+        super()._drop()
+        self._announced.clear()
 
     def _is_aborted(self) -> bool:
         ending, self._ending = self._ending, False
@@ -51,17 +59,29 @@ class TransactionalPublisher(Publisher):
         await producer.start()
         return producer
 
-    async def _begin(self) -> None:
-        expected = self._recent | {chunk.tp for chunk, _ in self._waiting}
-        topics, groups = [self._topics.results], [self._group_id]
-        if self.outage.spooling and self._mover is not None:
-            groups.append(self._mover.confirmed_group)
-        else:
+    def announce(self, chunk: Chunk) -> None:
+        self._announced.add(chunk.tp)
+        if self._open is not None:
+            # Named while the chunk is served. Its rows would name it as well, and wait until it is done.
+            self._producer.name(self._places([chunk.tp]))
+        self._expecting = True
+        self._arrived.set()
+
+    def _places(self, inputs: Iterable[TopicPartition]) -> list[TopicPartition]:
+        """Output partitions that rows of these input partitions most likely go to."""
+        topics = [self._topics.results]
+        if not self.outage.spooling:
             topics.append(self._topics.audit)
         if self._boxed:
             topics.append(self._topics.boxes)
-        places = [TopicPartition(topic, number) for number in {tp.partition for tp in expected} for topic in topics]
-        opening = asyncio.ensure_future(self._producer.open_transaction(places, *groups))
+        return [TopicPartition(topic, number) for number in {tp.partition for tp in inputs} for topic in topics]
+
+    async def _begin(self) -> None:
+        expected = self._recent | self._announced | {chunk.tp for chunk, _ in self._waiting}
+        groups = [self._group_id]
+        if self.outage.spooling and self._mover is not None:
+            groups.append(self._mover.confirmed_group)
+        opening = asyncio.ensure_future(self._producer.open_transaction(self._places(expected), *groups))
         opening.add_done_callback(read_error)
         try:
             # A broker that is away is waited for here: a producer that is given up in between leaves the end of its
@@ -71,6 +91,7 @@ class TransactionalPublisher(Publisher):
                 if isinstance(error, AuditRefusedError):
                     raise error
             opening.result()
+            self._producer.name(self._places(self._announced - expected))
         except TopicAuthorizationFailedError as error:
             raise await self.outage.not_opened(error, self._topics.audit) from error
         finally:
@@ -78,6 +99,7 @@ class TransactionalPublisher(Publisher):
 
     async def _commit(self, interval: Interval) -> None:
         self._recent = set(interval.offsets)
+        self._announced.clear()
         self._boxed = any(answered.boxes for _, answered in interval.chunks)
         # The offsets travel while the rows do. Heartbeats of the audit trail alone have none.
         offsets = (

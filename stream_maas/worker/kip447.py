@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import time
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ FENCED_INSTANCE_ID = 82
 _CONCURRENT_TRANSACTIONS_BACKOFF_S = 0.002
 """Between a commit and its markers the coordinator answers CONCURRENT_TRANSACTIONS. aiokafka waits 20 ms, which
 would be the largest part of a small transaction; the markers are written within a millisecond or two."""
+_MARKERS_S = 0.0015
+"""From the end of a transaction to the first attempt to open the next one, which is refused as long as the markers are
+not written."""
 _UNVERIFIED_BACKOFF_S = 0.003
 _UNVERIFIED_TRIES = 5
 """A broker asks the coordinator whether rows and offsets belong to an open transaction (KIP-890, part 1), and only one
@@ -389,6 +393,12 @@ class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self._sender.__class__ = _FencedSender
         self._sender.members = {}
+        self._ended_s = 0.0
+        """When the last transaction ended, monotonic."""
+
+    async def commit_transaction(self) -> None:
+        await super().commit_transaction()
+        self._ended_s = time.monotonic()
 
     async def open_transaction(self, partitions: Iterable[TopicPartition], *group_ids: str) -> None:
         """Begin a transaction in which rows of `partitions` and offsets of the groups can be sent at once.
@@ -397,10 +407,11 @@ class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
         that here, and not with rows in hand, can still let later rows in. Further partitions may be sent to as well.
         Raises what ends the transaction.
         """
+        if (left_s := self._ended_s + _MARKERS_S - time.monotonic()) > 0:
+            await asyncio.sleep(left_s)
         await self.begin_transaction()
+        self.name(partitions)
         txn = self._txn_manager
-        for partition in partitions:
-            txn.maybe_add_partition_to_txn(partition)
         ended = txn.wait_for_transaction_end()
         for group_id in group_ids:
             opened = self._sender.open_with(group_id)
@@ -409,6 +420,12 @@ class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
                 opened.cancel()
                 ended.result()
                 raise StaleGenerationError("the transaction ended before it was used")
+
+    def name(self, partitions: Iterable[TopicPartition]) -> None:
+        """Add partitions to the open transaction, if there is one, before there are rows for them. Does not wait."""
+        if self._txn_manager.is_in_transaction():
+            for partition in partitions:
+                self._txn_manager.maybe_add_partition_to_txn(partition)
 
     async def send_offsets(
         self,

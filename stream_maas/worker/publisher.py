@@ -131,10 +131,12 @@ class Publisher:
         task.add_done_callback(self._task_ended)
         self._tasks.append(task)
 
-    def announce(self) -> None:
+    def announce(self, chunk: Chunk) -> None:
         """A chunk is about to be served: what can be got ready for its output now need not be waited for then."""
-        self._expecting = True
-        self._arrived.set()
+
+    def nothing_yet(self) -> None:
+        """What was served waits for models: no commit is going to ask for the next records, so it is done here."""
+        self._consumer().poll_now()
 
     def publish(self, chunk: Chunk, answered: Answered) -> None:
         """Hand a chunk's output over; never waits. Chunks of a partition are published in the order of these calls.

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from stream_maas import topics
 from stream_maas.ledger.keys import NOTE, SigningKey
@@ -23,7 +23,7 @@ from stream_maas.records import Answered, InputRecord, Outgoing, Writer
 from stream_maas.worker.chains import SessionChains
 from stream_maas.worker.exactly_once import TransactionalPublisher
 from stream_maas.worker.interval import OutputTopics
-from stream_maas.worker.kip447 import GroupMetadata, held_open, require_stable_offsets
+from stream_maas.worker.kip447 import FencedProducer, GroupMetadata, held_open, require_stable_offsets
 from stream_maas.worker.outage import Outage
 from stream_maas.worker.spool_mover import SpoolMover
 from stream_maas.worker.transport import Chunk
@@ -35,7 +35,7 @@ from tests.support.faults import (
     set_topic_config,
     until_no_transaction_is_open,
 )
-from tests.support.log_reading import Tap
+from tests.support.log_reading import Tap, end_offsets
 from tests.support.members import MemberOnly, group_member, rebalance_twice
 from tests.support.slow import (
     PARTITIONS,
@@ -364,6 +364,51 @@ async def test_commits_as_soon_as_nothing_waits(
             await visible.until(1, "the answer", stall_s=60)
         assert await worker.stop() == 0
         await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def test_records_that_keep_coming_are_served_in_step_with_transactions(
+    kafka: str, prefix: str, tmp_path: Path, read_all: ReadAll
+) -> None:
+    """T6: whatever is served while a transaction commits waits for the next one anyway, and delays the commit. A worker
+    that polls without pause serves five times for each transaction, a record or two at a time."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    sent = make_traffic(1_000, partitions=PARTITIONS, seed=11).records
+    settings = {"ADMISSION_MAX_RECORD_BYTES": str(MAX_RECORD_BYTES)}
+    with Fleet(kafka, prefix, tmp_path, settings=settings) as fleet:
+        worker = await fleet.start("w1").ready()
+        async with Tap(kafka, topics.results(prefix)) as visible:
+            producer = AIOKafkaProducer(bootstrap_servers=kafka, max_request_size=1 << 21)
+            await producer.start()
+            for record in sent:  # one at a time, as fast as the broker takes them
+                await producer.send_and_wait(
+                    topics.requests(prefix), record.value, key=record.key, partition=record.partition,
+                    headers=list(record.headers), timestamp_ms=record.timestamp_ms,
+                )  # fmt: skip
+            await producer.stop()
+            await visible.until(len(sent), "all answers")
+        counts = await worker.metrics()
+        assert counts["stream_maas_batch_rows_count"] < 2 * counts["stream_maas_commit_seconds_count"]
+        assert await worker.stop() == 0
+        await assert_exactly_once(kafka, prefix, sent, read_all)
+
+
+async def test_an_open_transaction_is_told_of_partitions_before_there_are_rows(kafka: str, prefix: str) -> None:
+    """K: named while a chunk is served, a partition costs its rows no round trip."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    places = [TopicPartition(topics.results(prefix), number) for number in range(PARTITIONS)]
+    producer = FencedProducer(bootstrap_servers=kafka, transactional_id=f"{prefix}-named", acks="all")
+    await producer.start()
+    try:
+        producer.name(places)  # without a transaction there is nothing to add them to
+        await producer.open_transaction(places[:1], prefix)
+        producer.name(places[1:])
+        await producer.commit_transaction()
+    finally:
+        await producer.stop()
+    results = topics.results(prefix)
+    await until_no_transaction_is_open(kafka, results)
+    # The marker of its end is in every partition that it was told of.
+    assert set((await end_offsets(kafka, results, "read_uncommitted")).values()) == {1}
 
 
 async def test_commits_after_the_interval_while_a_chunk_is_slow(

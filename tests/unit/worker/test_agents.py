@@ -38,9 +38,13 @@ class Published(list[tuple[Chunk, Answered]]):
     """A publisher that keeps what it is given."""
 
     announced = 0
+    postponed = 0
 
-    def announce(self) -> None:
+    def announce(self, chunk: Chunk) -> None:
         self.announced += 1
+
+    def nothing_yet(self) -> None:
+        self.postponed += 1
 
     def publish(self, chunk: Chunk, answered: Answered) -> None:
         self.append((chunk, answered))
