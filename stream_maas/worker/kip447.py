@@ -58,8 +58,8 @@ would be the largest part of a small transaction; the markers are written within
 _MARKERS_S = 0.0015
 """From the end of a transaction to the first attempt to open the next one, which is refused as long as the markers are
 not written."""
-_UNVERIFIED_BACKOFF_S = 0.003
-_UNVERIFIED_TRIES = 5
+_UNVERIFIED_BACKOFF_S = 0.001
+_UNVERIFIED_TRIES = 15
 """A broker asks the coordinator whether rows and offsets belong to an open transaction (KIP-890, part 1), and only one
 such question per producer may be under way. The first rows and the offsets of a transaction travel at the same time,
 so now and then one of them is refused, with NOT_ENOUGH_REPLICAS or COORDINATOR_LOAD_IN_PROGRESS because old clients
