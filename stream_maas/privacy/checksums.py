@@ -7,10 +7,13 @@ and expect the right alphabet; length and prefix are the recognizer's business u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import mul
 from typing import Final
 
+from stream_maas import native
+
+_KERNEL: Final = native.load("checksums")
 _ZERO = ord("0")
 _VALUES = bytes.maketrans(b"0123456789", bytes(range(10)))
 _CPF_WEIGHTS = range(10, 1, -1)
@@ -42,6 +45,11 @@ _LETTER_VALUES = {ord(letter): str(value) for value, letter in enumerate("ABCDEF
 
 def luhn(digits: str) -> bool:
     """ISO/IEC 7812-1 annex B: cards, and many national numbers."""
+    return _luhn(digits)
+
+
+def luhn_in_python(digits: str) -> bool:
+    """`luhn` without the kernel."""
     if not digits.isdigit():
         return False
     raw = digits.encode("ascii")[::-1]
@@ -50,6 +58,11 @@ def luhn(digits: str) -> bool:
 
 def cpf(digits: str) -> bool:
     """Brazilian taxpayer number, 11 digits. Eleven equal digits satisfy the sums but are never issued."""
+    return _cpf(digits)
+
+
+def cpf_in_python(digits: str) -> bool:
+    """`cpf` without the kernel."""
     if len(digits) != 11 or not digits.isdigit() or digits == digits[0] * 11:
         return False
     d = digits.encode("ascii").translate(_VALUES)
@@ -92,9 +105,15 @@ def mod97(iban: str) -> bool:
     return int((iban[4:] + iban[:4]).translate(_LETTER_VALUES)) % 97 == 1
 
 
-def weighted(digits: str, weights: Sequence[int]) -> int:
-    """Sum of digits times weights, over the shorter of both."""
+def weighted_in_python(digits: str, weights: Sequence[int]) -> int:
+    """`weighted` without the kernel."""
     return sum(map(mul, digits.encode("ascii").translate(_VALUES), weights))
+
+
+_luhn: Final[Callable[[str], bool]] = _KERNEL.luhn if _KERNEL else luhn_in_python
+_cpf: Final[Callable[[str], bool]] = _KERNEL.cpf if _KERNEL else cpf_in_python
+weighted: Final[Callable[[str, Sequence[int]], int]] = _KERNEL.weighted if _KERNEL else weighted_in_python
+"""Sum of digits times weights, over the shorter of both."""
 
 
 def mod11_10(digits: str) -> bool:

@@ -31,8 +31,10 @@ _SHAPED: Final = (
 )
 """All tokens but plain placeholders. The last two are what generalising an address leaves."""
 _SHAPED_TOKEN: Final = re.compile(_SHAPED)
-_MAY_BE_TOKEN: Final = re.compile(rf"_[0-9]{{1,6}}\]|_[{PSEUDONYM_LETTERS}]{{{PSEUDONYM_CHARS}}}|/24|/48")
-"""What every such token holds. Begins with literals, which are searched for at the speed of memory."""
+_MAY_END_TOKEN: Final = re.compile(rf"_(?:[0-9]{{1,6}}\]|[{PSEUDONYM_LETTERS}]{{{PSEUDONYM_CHARS}}})")
+_NETWORK_ENDS: Final = ("/24", "/48")
+"""What every such token holds one of. They are literals or begin with one, which is searched for at the speed of
+memory."""
 TOKEN: Final = re.compile(rf"{PLACEHOLDER.pattern}|{re.sub('[?]P<[a-z]+>', '?:', _SHAPED)}")
 """Any token."""
 _NETWORK: Final = "IP"
@@ -73,7 +75,7 @@ def substitute(text: str, replacements: Iterable[tuple[int, int, str]]) -> str:
 
 def view(text: str) -> tuple[str, Sequence[Edit]]:
     """`text` as recognizers are shown it, with every token as its plain placeholder, and where that changed it."""
-    if ("_" not in text and "/" not in text) or not _MAY_BE_TOKEN.search(text):
+    if not (("_" in text and _MAY_END_TOKEN.search(text)) or any(end in text for end in _NETWORK_ENDS)):
         return text, ()
     replacements = [
         (match.start(), match.end(), placeholder(match["numbered"] or match["pseudonym"] or _NETWORK))

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_maas import native
-from stream_maas.privacy import looks
+from stream_maas.privacy import checksums, looks
 from stream_maas.privacy.canaries import CANARIES, DISGUISES
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import fold
@@ -165,3 +165,23 @@ def test_what_is_left_in_any_text(text: str) -> None:
     for end in range(1, len(folded) + 1, 3):
         span = [Span(max(0, end - 5), end, "T", "r", 1)]
         assert looks.left(folded, span, span, "") is looks.left_in_python(folded, span, span, "")
+
+
+@given(st.text("0123456789", max_size=24), st.lists(st.integers(-10, 20), max_size=24))
+def test_check_digits(digits: str, weights: list[int]) -> None:
+    assert checksums.weighted is not checksums.weighted_in_python
+    assert checksums.luhn(digits) is checksums.luhn_in_python(digits)
+    assert checksums.weighted(digits, weights) == checksums.weighted_in_python(digits, weights)
+
+
+@given(st.text("0123456789", min_size=9, max_size=9), st.sampled_from(["", "1", "1a", "123"]))
+@example("111111111", "11")
+def test_pairs_of_check_digits(number: str, other: str) -> None:
+    for digits in (*(f"{number}{pair:02}" for pair in range(100)), number + other):
+        assert checksums.cpf(digits) is checksums.cpf_in_python(digits)
+
+
+@given(st.text("0123456789XK", max_size=12))
+def test_check_digits_with_letters(characters: str) -> None:
+    assert checksums.luhn(characters) is checksums.luhn_in_python(characters)
+    assert checksums.weighted(characters, range(12)) == checksums.weighted_in_python(characters, range(12))
