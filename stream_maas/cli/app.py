@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -154,14 +155,14 @@ def run(arguments: Sequence[str]) -> int:
     debug = len(kept) < len(arguments)
     if debug:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    _open_standard_streams()
     try:
         code = typer.main.get_command(app).main(args=kept, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except UsageProblem as error:
         return _usage(error)
     except (ReaderGoneError, BrokenPipeError):
-        # Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return EXIT_OK
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
@@ -169,8 +170,22 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         _print_error(error_line(error))
+        if isinstance(error, OSError):
+            _give_up_output()
         return exit_code(error, about_the_log=kept[:1] == ["audit"])
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _open_standard_streams() -> None:
+    """Python has None for a stream that was closed before it started: nothing comes from there, and nobody reads it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open until the end
+
+
+def _give_up_output() -> None:
+    """What could not be written is forgotten: Python would complain once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: Any) -> int:

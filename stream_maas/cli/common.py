@@ -6,11 +6,12 @@ Options are declared once as annotated types, so that every command that touches
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import sys
 from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -244,12 +245,21 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(main)
 
 
+_NOT_OURS: Final = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EROFS, errno.EACCES, errno.EPERM)
+)
+"""What a system answers whose disk is full or broken, or that forbids something."""
+
+
 def error_line(error: BaseException) -> str:
     """The one line that people and scripts see: `error: what; next: what to do`."""
     if isinstance(error, StreamMaasError):
         message = " | ".join(line.strip() for line in str(error).splitlines() if line.strip())
         advice = "" if "next:" in message else f"; next: {_advice(error)}"
         return f"error: {message}{advice}"
+    if isinstance(error, OSError) and error.errno in _NOT_OURS:
+        place = f": {error.filename}" if error.filename else ""
+        return f"error: {error.strerror}{place}; next: look at where the command reads and writes"
     return f"error: {_where(error)}; next: this is a bug, please report it with the output of --debug"
 
 

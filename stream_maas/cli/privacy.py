@@ -84,7 +84,8 @@ def redact(
         texts = [text or ""] if source is None else [source.everything()] if as_json else source.blocks()
         _redact_texts(texts, redactor, tenant, output, explain=explain)
     except UnicodeDecodeError:
-        usage_error("standard input is not UTF-8 text")
+        line = source.line_count + 1 if source is not None else 1
+        usage_error(f"standard input: line {line} is not UTF-8 text")
 
 
 def _redactor(policy: Path | None, config: str | None) -> Redactor:
@@ -98,12 +99,13 @@ def _redactor(policy: Path | None, config: str | None) -> Redactor:
 
 
 def _is_json_line(line: bytes) -> bool:
-    """Whether this is a JSON object with a text."""
+    """Whether this is meant to be a JSON object with a text, right or wrong."""
+    line = line.removeprefix(codecs.BOM_UTF8).strip()
     try:
-        document = orjson.loads(line.removeprefix(codecs.BOM_UTF8))
+        document = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return False
-    return isinstance(document, dict) and isinstance(document.get("text"), str)
+        return line.startswith(b"{") and b'"text"' in line
+    return isinstance(document, dict) and not document.keys().isdisjoint(("id", "text"))
 
 
 def _redact_lines(
@@ -117,7 +119,7 @@ def _redact_lines(
         try:
             answer, found = _redact_line(line, redactor, tenant, explain=explain)
         except (orjson.JSONDecodeError, TypeError):
-            _error(output, f'line {number}: expected a JSON object with a string "text"')
+            _error(output, f'line {number}: expected a JSON object with a string "text"; plain text needs --plain')
             failed = True
         except RequestError as error:
             _error(output, f"line {number}: {error}")

@@ -67,6 +67,9 @@ class Source:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._head = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self.line_count = 0
+        """Lines that were decoded: what is no UTF-8 stands in the next one."""
 
     def first_line(self) -> bytes:
         """The first line that is not blank; b"" if there is none. It is read again by whatever reads next."""
@@ -93,19 +96,27 @@ class Source:
     def everything(self) -> str:
         """All of it as one text. Raises UnicodeDecodeError at what is no UTF-8."""
         with io.FileIO(self._descriptor, closefd=False) as raw:
-            return (self._head + raw.readall()).decode()
+            return self._decoded(self._head + raw.readall(), is_last=True)
 
     def blocks(self) -> Iterator[str]:
         """See `Blocks`. Raises UnicodeDecodeError at what is no UTF-8."""
-        decoder = codecs.getincrementaldecoder("utf-8")()
         blocks = Blocks()
-        yield from blocks.feed(decoder.decode(self._head))
+        yield from blocks.feed(self._decoded(self._head))
         while True:
             if not select.select([self._descriptor], [], [], _PAUSE_S)[0] and (block := blocks.pause()):
                 yield block
             piece = os.read(self._descriptor, _READ_BYTES)
-            yield from blocks.feed(decoder.decode(piece, final=not piece))
+            yield from blocks.feed(self._decoded(piece, is_last=not piece))
             if not piece:
                 break
         if rest := blocks.end():
             yield rest
+
+    def _decoded(self, content: bytes, *, is_last: bool = False) -> str:
+        try:
+            text = self._decoder.decode(content, is_last)
+        except UnicodeDecodeError as error:
+            self.line_count += error.object[: error.start].count(b"\n")
+            raise
+        self.line_count += text.count("\n")
+        return text

@@ -102,7 +102,38 @@ def test_json_of_a_plain_text_is_one_answer() -> None:
 
 def test_what_is_no_utf_8_is_refused() -> None:
     with start() as command:
-        out, err = command.communicate(b"ada@example.org \xff\n")
+        out, err = command.communicate(b"one\nada@example.org \xff\n")
     assert (command.returncode, out) == (2, b"")
-    assert b"UTF-8" in err
+    assert b"line 2 is not UTF-8" in err
     assert b"ada" not in err
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b'{"id": 1, "text": null}',
+        b'{"text": 5}',
+        b'{"id": 1, "txt": "a@b.org"}',
+        b'{"text": "a@b.org"',
+        b'{"text": "\xff"}',
+    ],
+)
+def test_json_lines_whose_first_is_wrong_are_still_json_lines(first: bytes) -> None:
+    with start() as command:
+        out, err = command.communicate(first + b'\n{"id": 2, "text": "ada@example.org"}\n')
+    assert command.returncode == 1
+    assert [orjson.loads(line)["text"] for line in out.splitlines()] == ["[EMAIL]"]
+    assert b"line 1: " in err
+    assert b"b.org" not in err
+
+
+@pytest.mark.parametrize(
+    ("redirection", "exit_code", "told"),
+    [(">/dev/full", 1, "error: No space left on device"), ("<&-", 0, "nothing to redact"), ("2>&-", 0, "")],
+)
+def test_streams_that_are_full_or_closed(redirection: str, exit_code: int, told: str) -> None:
+    program = f"{sys.executable} -m stream_maas redact {redirection}"
+    run = subprocess.run(["sh", "-c", program], input="hello\n", capture_output=True, text=True)
+    assert run.returncode == exit_code
+    assert run.stderr.startswith(told)
+    assert len(run.stderr.splitlines()) == bool(told)
