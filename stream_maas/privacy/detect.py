@@ -12,7 +12,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
@@ -32,7 +31,7 @@ from stream_maas.privacy.transform import PLACEHOLDER, cut, placeholder
 
 _MOST_ROUNDS: Final = 32
 """Ordinary texts need two. Text made to need more is refused, since every round reads all of it."""
-_DIGITS: Final = re.compile("[0-9]+")
+_NO_DIGITS: Final = bytes(code for code in range(256) if not 48 <= code < 58)
 _PHONE: Final = "PHONE"
 
 
@@ -41,7 +40,9 @@ def learn(known: Known, digits: str, entity_type: str) -> None:
 
     With and without leading zeros, which a JSON number loses.
     """
-    number = digits if digits.isdigit() and digits.isascii() else "".join(_DIGITS.findall(digits))
+    number = digits
+    if not (digits.isdigit() and digits.isascii()):
+        number = digits.encode("ascii", "replace").translate(None, _NO_DIGITS).decode("ascii")
     if len(number) >= FEWEST_DIGITS:
         known[number] = entity_type
         if number[0] == "0" and len(bare := number.lstrip("0")) >= FEWEST_DIGITS:
@@ -157,13 +158,13 @@ class Detector:
             candidates = _beside_placeholders(text, candidates)
         if known and any(span.recognizer == KNOWN_RECOGNIZER for span in candidates):
             candidates = _without_parts(candidates)
-        spans = resolve(candidates)
+        spans = resolve(candidates) if len(candidates) > 1 else candidates
+        may_have_extension = False
         for span in spans:
             if span.recognizer in self._number_rows:
                 learn(known, text[span.start : span.end], span.entity_type)
-        if any(span.entity_type == _PHONE for span in spans):
-            return _with_extensions(text, spans)
-        return spans
+            may_have_extension = may_have_extension or span.entity_type == _PHONE
+        return _with_extensions(text, spans) if may_have_extension else spans
 
 
 def _with_extensions(text: str, spans: list[Span]) -> list[Span]:

@@ -32,9 +32,7 @@ _SHAPED: Final = (
 """All tokens but plain placeholders. The last two are what generalising an address leaves."""
 _SHAPED_TOKEN: Final = re.compile(_SHAPED)
 _MAY_END_TOKEN: Final = re.compile(rf"_(?:[0-9]{{1,6}}\]|[{PSEUDONYM_LETTERS}]{{{PSEUDONYM_CHARS}}})")
-_NETWORK_ENDS: Final = ("/24", "/48")
-"""What every such token holds one of. They are literals or begin with one, which is searched for at the speed of
-memory."""
+"""What every such token of a type holds. Begins with a literal, which is searched for at the speed of memory."""
 TOKEN: Final = re.compile(rf"{PLACEHOLDER.pattern}|{re.sub('[?]P<[a-z]+>', '?:', _SHAPED)}")
 """Any token."""
 _NETWORK: Final = "IP"
@@ -75,7 +73,7 @@ def substitute(text: str, replacements: Iterable[tuple[int, int, str]]) -> str:
 
 def view(text: str) -> tuple[str, Sequence[Edit]]:
     """`text` as recognizers are shown it, with every token as its plain placeholder, and where that changed it."""
-    if not (("_" in text and _MAY_END_TOKEN.search(text)) or any(end in text for end in _NETWORK_ENDS)):
+    if not (("_" in text and _MAY_END_TOKEN.search(text)) or ("/" in text and _may_hold_network(text))):
         return text, ()
     replacements = [
         (match.start(), match.end(), placeholder(match["numbered"] or match["pseudonym"] or _NETWORK))
@@ -84,6 +82,10 @@ def view(text: str) -> tuple[str, Sequence[Edit]]:
     if not replacements:
         return text, ()
     return substitute(text, replacements), [Edit(start, end, len(written)) for start, end, written in replacements]
+
+
+def _may_hold_network(text: str) -> bool:
+    return "/24" in text or "/48" in text
 
 
 def before(spans: Sequence[Span], edits: Sequence[Edit]) -> list[Span]:
