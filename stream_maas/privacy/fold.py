@@ -75,10 +75,8 @@ _FOLD: Final = dict(_pairs())
 
 
 _KERNEL: Final = native.load("folding")
-_MAY_CHANGE: Final[Callable[[str], bool] | None] = (
-    _KERNEL.FoldableCharacters("".join(_FOLD)).occur_in if _KERNEL else None
-)
-"""Whether anything in a text folds; most texts stay as they are."""
+_FOLD_VISIBLE: Final[Callable[[str], str | None] | None] = _KERNEL.Folding(_FOLD).fold if _KERNEL else None
+"""Folds what can be seen as a whole; most texts stay as they are."""
 
 
 def _character_class(characters: Iterable[str], astral: str) -> re.Pattern[str]:
@@ -105,8 +103,8 @@ def _fold_match(match: re.Match[str]) -> str:
 
 def fold(text: str) -> Folded:
     """`text` as recognizers read it. Linear in its length; a text that folds to itself is returned as it is."""
-    if _MAY_CHANGE is not None and not _MAY_CHANGE(text):
-        return Folded(text, None)
+    if _FOLD_VISIBLE is not None and (folded := _FOLD_VISIBLE(text)) is not None:
+        return Folded(folded, None)
     return fold_in_python(text)
 
 
