@@ -57,20 +57,6 @@ def read(pattern: str) -> Positions:
     )
 
 
-def first_characters(pattern: str) -> str:
-    """A class of all characters that a match of `pattern` can begin with. Raises ValueError for what is not in the
-    subset, for a pattern that can begin with the beginning of a text, and for one that matches nothing at all."""
-    positions = read(pattern)
-    ranges = _merged([one for position in positions.first for one in positions.positions[position]])
-    if positions.is_empty or not ranges or ranges[-1][1] > _LAST_CODE:
-        raise ValueError("a match begins with no character")
-    return "[" + "".join(f"{_in_class(low)}-{_in_class(high)}" for low, high in ranges) + "]"
-
-
-def _in_class(code: int) -> str:
-    return f"\\U{code:08x}"
-
-
 class _Reader:
     """Reads one pattern from left to right (recursive descent)."""
 

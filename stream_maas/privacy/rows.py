@@ -25,7 +25,7 @@ Locate = Callable[[str], Iterable[tuple[int, int]]]
 
 MadeOf = Literal["marks", "letters", "secrets", "digits", "words", "places"]
 """What leads the gate to a row: signs that are rare, letters among digits, words and prefixes of secrets, groups of
-digits, words that announce a number, or words for streets."""
+digits, words that announce a number, or words for streets. A `Shaped` row made of digits begins with one."""
 FEWEST_DIGITS: Final[dict[MadeOf, int]] = {
     "marks": 0, "letters": 0, "secrets": 0, "digits": 4, "words": 1, "places": 1,
 }  # fmt: skip

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from stream_maas.privacy.cues import CueIndex
-from stream_maas.privacy.patterns import first_characters
 from stream_maas.privacy.rows import Anchored, Located, Shaped
 from stream_maas.privacy.spans import Known, Span
 
@@ -16,6 +16,7 @@ Finder = Callable[[str, str | None, Known], Iterable[Span]]
 
 _HEAD_CHUNK_CHARS: Final = 64
 """Longest local part of RFC 5321; longer ones are walked chunk by chunk."""
+_FIRST_CLASS: Final = re.compile(r"(\[[^\]\\^]+\])(?![?*]|\{0|\{,)")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _ASCII_ALPHANUMERIC: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
@@ -83,7 +84,7 @@ def _walk_back(text: str, at: int, match_head: Callable[[str], re.Match[str] | N
 
 
 def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
-    search = re.compile(row.pattern).search if row.inside else _search_for_words(row.pattern)
+    search = re.compile(row.pattern).search if row.inside else _search_for_words(row)
     match_glued = re.compile(row.pattern).match
     match_rest = re.compile(row.rest).match if row.rest else None
     key = cues.add(row.cues, row.entity_type) if row.cues else None
@@ -112,16 +113,16 @@ def _shaped_finder(row: Shaped, cues: CueIndex) -> Finder:
     return find
 
 
-def _search_for_words(pattern: str) -> Callable[..., re.Match[str] | None]:
-    """`search` for what matches `pattern` where no ASCII letter or digit stands before it.
+def _search_for_words(row: Shaped) -> Callable[..., re.Match[str] | None]:
+    """`search` for what matches the row's pattern where no ASCII letter or digit stands before it.
 
     What a pattern can begin with is searched for at the speed of memory, if the look behind comes second.
     """
-    beginning = _beginning(pattern)
+    beginning = _beginning(row)
     if beginning is None:
-        return re.compile(f"(?<![0-9A-Za-z])(?:{pattern})").search
+        return re.compile(f"(?<![0-9A-Za-z])(?:{row.pattern})").search
     find_beginnings = re.compile(f"{beginning}(?<![0-9A-Za-z].)").finditer
-    match_at = re.compile(pattern).match
+    match_at = re.compile(row.pattern).match
 
     def search(text: str, position: int = 0) -> re.Match[str] | None:
         for begin in find_beginnings(text, position):
@@ -132,13 +133,12 @@ def _search_for_words(pattern: str) -> Callable[..., re.Match[str] | None]:
     return search
 
 
-def _beginning(pattern: str) -> str | None:
+def _beginning(row: Shaped) -> str | None:
     """What a match can begin with, if that is worth searching for: small letters are everywhere."""
-    try:
-        beginning = first_characters(pattern)
-    except ValueError:  # a look-around: the row's own business
-        return None
-    return None if re.search(beginning, "abcdefghijklmnopqrstuvwxyz") else beginning
+    if row.made_of == "digits":
+        return "[0-9]"
+    match = _FIRST_CLASS.match(row.pattern)
+    return match.group(1) if match and not re.search(match.group(1), string.ascii_lowercase) else None
 
 
 def _stands_alone(text: str, start: int, end: int, last_end: int) -> bool:
