@@ -9,6 +9,7 @@ from stream_maas.privacy import checksums, national_world
 from stream_maas.privacy.announced import gate, locator
 from stream_maas.privacy.rows import Code, Located, Number, Recognizer, Shaped
 
+_STATE: Final = "(?:A[CLMP]|BA|CE|DF|ES|GO|M[AGST]|P[ABEIR]|R[JNORS]|S[CEP]|TO)"
 _CNPJ_CUES: Final = ("cnpj", "cadastro nacional da pessoa jurídica")
 
 
@@ -70,17 +71,17 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         verify=national_world.br_voter, found_by="12 digits", checked_by="two check digits, state",
     ),
     Number(
-        name="br_rg", entity_type="RG", pack="br", score=75,
+        name="br_rg", entity_type="RG", pack="br", score=92,
         layouts=("2.3.3-1", "2.3.3", "1.3.3", "2.3.3-2", "7", "8", "9", "10", "8-1", "7-1", "2.3.1"),
         cues=("rg", "registro geral", "rg nº", "identidade", "carteira de identidade", "documento de identidade",
         "cédula de identidade"),
         found_by="7 to 10 digits",
     ),
     Code(
-        name="br_rg_x", entity_type="RG", pack="br", score=75,
+        name="br_rg_x", entity_type="RG", pack="br", score=92,
         pictures=("99.999.999-A", "99999999-A", "99999999A", "AA-99.999.999", "AA 99.999.999", "AA-99999999",
         "AA99999999"),
-        any_case=True,
+        form=f"[0-9]{{8}}[A-Z]|{_STATE}[0-9]{{8}}", any_case=True,
         cues=("rg", "registro geral", "rg nº", "identidade", "carteira de identidade", "documento de identidade"),
         found_by="check character X, or with the state",
     ),

@@ -40,18 +40,26 @@ def trim_email(candidate: str) -> tuple[int, int] | None:
 
 def trim_iban(candidate: str) -> tuple[int, int] | None:
     """Cut to the country's length, since the pattern takes following words along; then ISO 13616 decides."""
-    compact = candidate.replace(" ", "").replace("-", "").upper()
-    length = checksums.IBAN_LENGTHS.get(compact[:2])
-    if length is None or len(compact) < length:
-        return None
+    end = 0
+    while length := _iban_length(candidate[end:]):
+        taken = 0
+        while taken < length:
+            taken += candidate[end] not in " -"
+            end += 1
+        if candidate[end : end + 1] in ("", " ", "-"):
+            break
+        # One right behind the other: none of them stands alone.
+    return (0, end) if end else None
+
+
+def _iban_length(text: str) -> int:
+    """Letters and digits of the account number at the beginning, 0 if there is none."""
+    compact = text.replace(" ", "").replace("-", "").upper()
+    length = checksums.IBAN_LENGTHS.get(compact[:2], 0)
     iban = compact[:length]
-    if sum(map(str.isdigit, iban)) < _IBAN_FEWEST_DIGITS or not checksums.mod97(iban):
-        return None
-    taken = end = 0
-    while taken < length:
-        taken += candidate[end] not in " -"
-        end += 1
-    return 0, end
+    if not length or len(iban) < length or sum(map(str.isdigit, iban)) < _IBAN_FEWEST_DIGITS:
+        return 0
+    return length if checksums.mod97(iban) else 0
 
 
 _IBAN_FEWEST_DIGITS: Final = 10
@@ -83,7 +91,8 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     Shaped(
         name="iban", entity_type="IBAN", pack="core", score=98, made_of="letters",
-        pattern=r"(?:[A-Z]{2} ?|[A-Za-z]{2})[0-9]{2}(?:[ \-]?[A-Za-z0-9]){11,30}", trim=trim_iban,
+        pattern=r"(?:[A-Z]{2} ?|[A-Za-z]{2})[0-9]{2}(?:[ \-]?[A-Za-z0-9]){11,30}",
+        rest=r"(?:[ \-]?[A-Za-z0-9]){0,64}", trim=trim_iban,
     ),
     Number(
         name="payment_card", entity_type="CARD", pack="core", score=95,

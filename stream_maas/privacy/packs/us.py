@@ -43,7 +43,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         verify=national_world.aba_routing, found_by="9 digits", checked_by="weights 3-7-1, district",
     ),
     Number(
-        name="bank_account", entity_type="BANK_ACCOUNT", pack="core", score=52,
+        name="bank_account", entity_type="BANK_ACCOUNT", pack="core", score=61,
         layouts=(*map(str, range(7, 18)), "4~4~4", "3~4~3", "2~4~4", "4~6", "5-1", "4-7", "5-7", "4~4~4~4",
         "4~4~2~10"),
         form="[0-9]{6,20}",

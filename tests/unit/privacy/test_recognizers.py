@@ -111,6 +111,9 @@ FOUND = [
     ("gb82west12345698765432", "[IBAN]"),
     ("ES77 1234-1234-16 1234567890", "[IBAN]"),
     ("DE89370400440532013000 GB82WEST12345698765432", "[IBAN] [IBAN]"),
+    ("DE89 3704 0044 0532 0130 00DE89 3704 0044 0532 0130 00 bitte", "[IBAN] bitte"),
+    # a word outranks what looks like something else
+    ("RG nº 88.376.780-2, Konto 0426518453", "RG nº [RG], Konto [BANK_ACCOUNT]"),
     # SSN
     ("078-05-1120", "[SSN]"),
     ("his social security number is 078051120", "his social security number is [SSN]"),
