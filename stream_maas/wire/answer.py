@@ -19,6 +19,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from stream_maas.errors import BadOutputError, InvalidInputError, UndecodableError
 from stream_maas.records import ModelRef, ParameterValue, Prediction, Rejection, Tensor, Timings
 from stream_maas.wire import strict
+from stream_maas.wire.pieces import joined, quoted
 from stream_maas.wire.tensors import (
     MAX_SAFE_INTEGER,
     MAX_TENSORS,
@@ -38,7 +39,6 @@ MAX_ANSWER_ID_CHARS = 300
 AnswerId = Annotated[str, Meta(min_length=1, max_length=MAX_ANSWER_ID_CHARS)]
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
-_TIMINGS_TEXT = b'%b,"timing_queue_us":%d,"timing_redact_us":%d,"timing_infer_us":%d,"timing_total_us":%d}}'
 _TIMINGS_AT_END = re.compile(rb'(?:,"timing_[a-z]+_us":[0-9]+)+(?=\}\}\Z)')
 _DIGEST_MARK = "@sha256:"
 _REDACTIONS = "redactions_"
@@ -114,7 +114,7 @@ def encode_numbers(rows: Sequence[Sequence[float]]) -> list[bytes]:
 def _stable(p: Prediction) -> bytes:
     begin, end = _around(p.model, p.degraded, p.redactions) if p.redactions else _around_clear(p.model, p.degraded)
     outputs = encode_outputs(p.outputs) if p.encoded is None else p.encoded
-    return b"".join((begin, orjson.dumps(p.id), b',"outputs":', outputs, end))
+    return b"".join((begin, quoted(p.id), b',"outputs":', outputs, end))
 
 
 def _around(model: ModelRef, degraded: bool, redactions: Mapping[str, int]) -> tuple[bytes, bytes]:
@@ -146,7 +146,12 @@ def _with_timings(stable: bytes, timings: Timings) -> bytes:
         queue_us, redact_us, infer_us, total_us = (
             min(max(value, 0), most) for value in (queue_us, redact_us, infer_us, total_us)
         )
-    return _TIMINGS_TEXT % (stable[:-2], queue_us, redact_us, infer_us, total_us)
+    return joined(
+        (
+            stable[:-2], b',"timing_queue_us":', queue_us, b',"timing_redact_us":', redact_us,
+            b',"timing_infer_us":', infer_us, b',"timing_total_us":', total_us, b"}}",
+        )
+    )  # fmt: skip
 
 
 def _refuse_null(outputs: bytes) -> None:

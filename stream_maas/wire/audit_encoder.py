@@ -28,6 +28,7 @@ from stream_maas.wire.audit import (
     writer_members,
 )
 from stream_maas.wire.headers import audit_id
+from stream_maas.wire.pieces import joined, quoted
 from stream_maas.wire.tensors import MAX_SAFE_INTEGER
 
 _REST = '}},"datacontenttype":"application/json","dataschema":"%s","id":' % AUDIT_SCHEMA  # noqa: UP031 - braces
@@ -37,18 +38,22 @@ _REST = '}},"datacontenttype":"application/json","dataschema":"%s","id":' % AUDI
 class _Frame(NamedTuple):
     """What the events of one model call have in common, cut where something of an event's own stands."""
 
-    to_index: str
-    to_caller: str
-    to_input: str
-    to_output: str
-    to_redaction: str
-    to_request_id: str
-    to_offset: str
-    to_timestamp: str
-    to_queue: str
-    to_writer: str
-    rest: str
-    end: str
+    to_index: bytes
+    to_caller: bytes
+    to_input: bytes
+    to_output: bytes
+    to_redaction: bytes
+    to_request_id: bytes
+    to_offset: bytes
+    to_timestamp: bytes
+    to_queue: bytes
+    to_writer: bytes
+    rest: bytes
+    end: bytes
+
+    @classmethod
+    def of(cls, **texts: str) -> _Frame:
+        return cls(**{name: text.encode() for name, text in texts.items()})
 
 
 class AuditEncoder:
@@ -61,13 +66,13 @@ class AuditEncoder:
         """Without its closing brace: the session follows."""
         self._shared: tuple[Any, ...] = ()
         """What `_frame` was made of."""
-        self._frame = _Frame(*[""] * len(_Frame._fields))
-        self._clear: tuple[str, RedactionReport | None, str] = ("", None, "")
+        self._frame = _Frame(*[b""] * len(_Frame._fields))
+        self._clear: tuple[str, RedactionReport | None, bytes] = ("", None, b"")
 
     def encode(self, d: Decision, *, time_us: int) -> tuple[bytes, bytes]:
         """(head, tail): with `session_member(link)` in between it is what `encode_audit` writes, byte for byte."""
-        batch, label, t = d.batch, d.label, d.timings
-        if batch is None or label is None or not _is_usual(d):
+        batch, label, score_ppm, output_digest, t = d.batch, d.label, d.score_ppm, d.output_digest, d.timings
+        if batch is None or label is None or score_ppm is None or output_digest is None or not _is_usual(d):
             return _halves(encode_event(d, self._writer, time_us=time_us, link=None))
         shared = (
             time_us, batch.id, batch.size, t.infer_us, d.topic, d.partition, d.lane, d.status, d.code, d.model,
@@ -83,14 +88,16 @@ class AuditEncoder:
         box = "" if d.box is None else f'"box":"{d.box}",'
         digest = "" if d.input_digest is None else f',"digest":"{d.input_digest}"'
         trace = "" if d.trace_id is None else f'"trace_id":"{d.trace_id}",'
-        head = (
-            f'{to_index}{batch.index}{to_caller}{_caller(d)}{to_input}{box}"bytes":{d.input_bytes}{digest}'
-            f'{to_output}"{d.output_digest}","label":{_known(label)},"score_ppm":{d.score_ppm}'
-            f"{to_redaction}{self._redaction(d)}{to_request_id}{_quoted(d.request_id)}{to_offset}{d.offset}"
-            f"{to_timestamp}{d.timestamp_ms}"
-            f'{to_queue}{t.queue_us},"redact":{t.redact_us},"total":{t.total_us}}},{trace}{to_writer}'
-        )
-        return head.encode(), f'{rest}{d.offset}"{end}'.encode()
+        head = joined(
+            (
+                to_index, batch.index, to_caller, _caller(d), to_input, box, b'"bytes":', d.input_bytes, digest,
+                to_output, output_digest, b'","label":', _known(label), b',"score_ppm":', score_ppm,
+                to_redaction, self._redaction(d), to_request_id, quoted(d.request_id), to_offset, d.offset,
+                to_timestamp, d.timestamp_ms, to_queue, t.queue_us, b',"redact":', t.redact_us, b',"total":',
+                t.total_us, b"},", trace, to_writer,
+            )
+        )  # fmt: skip
+        return head, joined((rest, d.offset, end))
 
     def _new_frame(self, d: Decision, batch: BatchPosition, time_us: int) -> _Frame:
         degraded = "true" if d.degraded else "false"
@@ -103,11 +110,11 @@ class AuditEncoder:
             request["model_name"] = d.model_name
         code = "" if d.code is None else f'"code":"{d.code}",'
         source, written = _quoted(service_source(self._writer.app)), rfc3339(time_us)
-        return _Frame(
+        return _Frame.of(
             to_index=f'{{"data":{{"batch":{{"id":{_quoted(batch.id)},"index":',
             to_caller=f',"size":{batch.size}}},',
             to_input=f'{code}"degraded":{degraded},"input":{{',
-            to_output=f'}},{model}"output":{{"digest":',
+            to_output=f'}},{model}"output":{{"digest":"',
             to_redaction=f'}},{policy}"redaction":',
             to_request_id=f',"request":{{"attempt":{d.attempt},"id":',
             to_offset=f',{_sorted(**request)[1:-1]},"offset":',
@@ -117,17 +124,17 @@ class AuditEncoder:
             ),
             to_writer=f'"writer":{self._described}',
             rest=_REST + _quoted(audit_id(d.topic, d.partition, 0))[:-2],
-            end=f',"source":{source},"specversion":"1.0","time":"{written}","type":"{decision_type(d.code)}"}}',
+            end=f'","source":{source},"specversion":"1.0","time":"{written}","type":"{decision_type(d.code)}"}}',
         )
 
-    def _redaction(self, d: Decision) -> str:
+    def _redaction(self, d: Decision) -> bytes:
         if d.redactions:
-            return _sorted(**redaction_members(d))
+            return _sorted(**redaction_members(d)).encode()
         report = d.redaction
         last_policy, last_report, fragment = self._clear
         if report is not last_report or d.redaction_policy != last_policy:
             # Clear records of one policy share one report, so that their fragment is made once.
-            fragment = _sorted(**redaction_members(d))
+            fragment = _sorted(**redaction_members(d)).encode()
             self._clear = (d.redaction_policy, report, fragment)
         return fragment
 
@@ -150,9 +157,7 @@ def _is_usual(d: Decision) -> bool:
     """A prediction of a model call at hours that JSON's readers can keep."""
     t = d.timings
     return (
-        d.score_ppm is not None
-        and d.output_digest is not None
-        and -MAX_SAFE_INTEGER <= d.timestamp_ms <= MAX_SAFE_INTEGER
+        -MAX_SAFE_INTEGER <= d.timestamp_ms <= MAX_SAFE_INTEGER
         and -MAX_SAFE_INTEGER <= t.queue_us <= MAX_SAFE_INTEGER
         and -MAX_SAFE_INTEGER <= t.total_us <= MAX_SAFE_INTEGER
         and -MAX_SAFE_INTEGER <= t.infer_us <= MAX_SAFE_INTEGER
@@ -160,7 +165,7 @@ def _is_usual(d: Decision) -> bool:
     )
 
 
-def _caller(d: Decision) -> str:
+def _caller(d: Decision) -> bytes:
     if d.subject_ref is None and d.consent_ref is None:
         return _application(d.app, d.basis, d.principal, d.purpose, d.tenant)
     return _caller_member(
@@ -172,23 +177,23 @@ def _caller(d: Decision) -> str:
 @lru_cache(maxsize=1024)
 def _application(
     app: str | None, basis: str | None, principal: str | None, purpose: str | None, tenant: str | None
-) -> str:
+) -> bytes:
     """`caller` without what is another for each person."""
     return _caller_member(app=app, basis=basis, principal=principal, purpose=purpose, tenant=tenant)
 
 
-def _caller_member(**members: str | None) -> str:
+def _caller_member(**members: str | None) -> bytes:
     """With the comma behind it. What is not known is left out, and so is an object with nothing in it."""
     known = {name: value for name, value in members.items() if value is not None}
-    return f'"caller":{_sorted(**known)},' if known else ""
+    return f'"caller":{_sorted(**known)},'.encode() if known else b""
 
 
 def _quoted(text: str) -> str:
     return orjson.dumps(text).decode()
 
 
-_known = lru_cache(maxsize=256)(_quoted)
-"""`_quoted` for what stands in many events."""
+_known = lru_cache(maxsize=256)(orjson.dumps)
+"""JSON of a text that stands in many events."""
 
 
 def _sorted(**members: Any) -> str:
