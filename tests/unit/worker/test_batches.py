@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_maas.records import Outgoing
+from stream_maas.worker import batches
 from stream_maas.worker.batches import send_batches
 
 BATCH_BYTES = 400
@@ -21,11 +24,15 @@ MOST_BYTES = 700
 class Sink:
     """The two methods of a producer that batches go through, with nothing behind them."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec: int = 0) -> None:
         self.batches: list[Any] = []
+        manager = SimpleNamespace(transactional_id="t")
+        self._message_accumulator = SimpleNamespace(
+            _batch_size=BATCH_BYTES, _compression_type=codec, _txn_manager=manager
+        )
 
     def create_batch(self) -> BatchBuilder:
-        return BatchBuilder(BATCH_BYTES, 0, is_transactional=1)
+        return BatchBuilder(BATCH_BYTES, self._message_accumulator._compression_type, is_transactional=1)
 
     async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[None]:
         assert batch.closed()
@@ -39,7 +46,7 @@ rows = st.lists(
         Outgoing,
         st.none() | st.binary(max_size=20),
         st.binary(max_size=MOST_BYTES),
-        st.lists(st.tuples(st.sampled_from(("ce_id", "é")), st.binary(max_size=30)), max_size=3),
+        st.lists(st.tuples(st.sampled_from(("ce_id", "é", "")), st.none() | st.binary(max_size=200)), max_size=3),
     ),
     max_size=30,
 )
@@ -73,3 +80,38 @@ def test_batches_are_cut_where_the_builder_itself_would_cut_them(outgoing: list[
             expected.append(0)
         expected[-1] += 1
     assert [batch.record_count() for batch in sink.batches] == expected
+
+
+@pytest.mark.skipif(batches.native.load("batches") is None, reason="no kernel was compiled: test_native.py")
+@pytest.mark.parametrize("codec", [0, 2, 3, 4], ids=["none", "snappy", "lz4", "zstd"])
+@given(rows)
+@example([Outgoing(b"k", b"", [("é", b"v")] * 300)])
+@example([Outgoing(None, bytes(BATCH_BYTES + number), []) for number in range(-70, 70)])
+@example([Outgoing(None, b"", [])] * 200)
+def test_the_kernel_writes_the_bytes_of_the_builder(codec: int, outgoing: list[Outgoing]) -> None:
+    sink, now_ms = Sink(codec), 1_800_000_000_000
+    expected = list(batches._filled_in_python(sink, "t", outgoing, now_ms))
+    written = list(batches._written(sink, outgoing, now_ms))
+    assert [batch.record_count() for batch in written] == [batch.record_count() for batch in expected]
+    for ours, theirs in zip(written, expected, strict=True):
+        assert ours.closed()
+        assert ours.append(timestamp=0, key=None, value=b"") is None
+        for batch in (ours, theirs):
+            batch._set_producer_state(7, 1, 1234)
+        assert ours.size() == theirs.size()
+        built = bytes(ours._build())
+        assert built == bytes(theirs._build())
+        assert ours.size() == len(built)
+        assert MemoryRecords(built).next_batch().validate_crc()
+
+
+@pytest.mark.skipif(batches.native.load("batches") is None, reason="no kernel was compiled: test_native.py")
+def test_what_is_no_row_is_refused() -> None:
+    for row in (
+        SimpleNamespace(key="text", value=b"", headers=[]),
+        SimpleNamespace(key=None, value=b"", headers=()),
+        SimpleNamespace(key=None, value=b"", headers=[("name",)]),
+        SimpleNamespace(key=None, value=b"", headers=[(b"name", b"")]),
+    ):
+        with pytest.raises(TypeError):
+            list(batches._written(Sink(), [row], 0))  # type: ignore[list-item]
