@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.producer.message_accumulator import BatchBuilder
 from rich.console import Console
 from rich.table import Table
 
@@ -31,6 +32,8 @@ from stream_maas.privacy import Redactor
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.records import Answered, InputRecord, Outgoing, Writer
 from stream_maas.settings import WorkerConfig
+from stream_maas.topics import BATCH_BYTES
+from stream_maas.worker import batches
 
 CHUNK_ROWS = 512
 """As many as a worker serves in one go."""
@@ -38,6 +41,11 @@ CHUNKS = 8
 REPEATS = 12
 CODECS = {"none": 0, "snappy": 2, "lz4": 3, "zstd": 4}
 """Attribute bits of a record batch (Kafka protocol, record batch format)."""
+_FORM = {"_batch_size": BATCH_BYTES, "_compression_type": CODECS[WorkerConfig().compression], "_txn_manager": None}
+_PRODUCER = SimpleNamespace(
+    _message_accumulator=SimpleNamespace(**_FORM), create_batch=lambda: BatchBuilder(*list(_FORM.values())[:2])
+)
+"""As much of a producer as batches are made with."""
 _NOW_US = 1_800_000_000_000_000
 
 
@@ -174,13 +182,8 @@ def _link(answered: Answered) -> list[Outgoing]:
 def _fill(answered: Answered, linked: Sequence[Outgoing]) -> None:
     """What the publisher does with the rows before they go to the network."""
     for rows in (linked, answered.results, answered.dead_letters):
-        batch = DefaultRecordBatchBuilder(
-            magic=2, compression_type=CODECS[WorkerConfig().compression], is_transactional=1, producer_id=1,
-            producer_epoch=0, base_sequence=0, batch_size=1 << 20,
-        )  # fmt: skip
-        for offset, row in enumerate(rows):
-            batch.append(offset, timestamp=_NOW_US // 1000, key=row.key, value=row.value, headers=row.headers)
-        batch.build()
+        for batch in batches.filled(_PRODUCER, "topic", rows):
+            batch._build()
 
 
 def fastest_us(function: Callable[[], object]) -> float:

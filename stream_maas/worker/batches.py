@@ -50,7 +50,7 @@ async def send_batches(producer: Any, rows: Rows, deliveries: list[asyncio.Futur
 async def _send(producer: Any, topic: str, partition: int, rows: Sequence[Outgoing]) -> list[asyncio.Future[Any]]:
     try:
         return [
-            await producer.send_batch(batch, topic, partition=partition) for batch in _filled(producer, topic, rows)
+            await producer.send_batch(batch, topic, partition=partition) for batch in filled(producer, topic, rows)
         ]
     except AssertionError:  # what aiokafka makes of a partition that it does not know
         if partition in await producer.partitions_for(topic):
@@ -60,7 +60,7 @@ async def _send(producer: Any, topic: str, partition: int, rows: Sequence[Outgoi
         ) from None
 
 
-def _filled(producer: Any, topic: str, rows: Sequence[Outgoing]) -> Iterator[BatchBuilder]:
+def filled(producer: Any, topic: str, rows: Sequence[Outgoing]) -> Iterator[BatchBuilder]:
     """Closed batches with all rows; one that does not fit closes the batch and opens the next one."""
     now_ms = time.time_ns() // 1_000_000
     return _filled_in_python(producer, topic, rows, now_ms) if _KERNEL is None else _written(producer, rows, now_ms)

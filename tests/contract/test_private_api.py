@@ -14,14 +14,14 @@ import aiokafka
 import faust
 import pytest
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
-from aiokafka.producer import message_accumulator, sender, transaction_manager
+from aiokafka.producer import message_accumulator, producer, sender, transaction_manager
 from aiokafka.record import default_records
 from faust.app import base as faust_app
 from faust.transport import conductor
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 
-from stream_maas.worker import kip447
+from stream_maas.worker import batches, kip447
 from stream_maas.worker.transport import ChunkApp, ChunkConsumer, ChunkConsumerThread
 
 
@@ -178,6 +178,26 @@ def test_batches_are_filled_past_their_append() -> None:
     assert parameters(default_records._DefaultRecordBatchBuilderPy.append)[1:6] == [
         "offset", "timestamp", "key", "value", "headers",
     ]  # fmt: skip
+
+
+def test_a_written_batch_has_all_that_a_builder_is_asked_for() -> None:
+    """`worker/batches.py` takes the place of every method that looks at the builder inside."""
+    builder = message_accumulator.BatchBuilder
+    asked = {
+        name
+        for name, method in inspect.getmembers(builder, inspect.isfunction)
+        if "_builder" in inspect.getsource(method)
+    }
+    assert asked == {"__init__", "append", "_set_producer_state", "_build", "size"}
+    assert asked <= set(vars(batches.WrittenBatch))
+    create = inspect.getsource(message_accumulator.MessageAccumulator.create_builder)
+    for name in ("_batch_size", "_compression_type", "_txn_manager"):
+        assert f"self.{name}" in create
+    assert "self._message_accumulator.create_builder" in inspect.getsource(producer.AIOKafkaProducer.create_batch)
+    header = default_records.DefaultRecordBase
+    assert batches._HEAD.size == header.HEADER_STRUCT.size
+    assert (header.CRC_OFFSET, header.AFTER_LEN_OFFSET) == (batches._CRC_AT, batches._AFTER_LENGTH)
+    assert (header.CODEC_MASK, header.TRANSACTIONAL_MASK) == (batches._CODEC, batches._TRANSACTIONAL)
 
 
 def test_txn_offset_commit_v3_bytes() -> None:
