@@ -49,9 +49,7 @@ async def send_batches(producer: Any, rows: Rows, deliveries: list[asyncio.Futur
 
 async def _send(producer: Any, topic: str, partition: int, rows: Sequence[Outgoing]) -> list[asyncio.Future[Any]]:
     try:
-        return [
-            await producer.send_batch(batch, topic, partition=partition) for batch in filled(producer, topic, rows)
-        ]
+        return [await producer.send_batch(batch, topic, partition=partition) for batch in filled(producer, topic, rows)]
     except AssertionError:  # what aiokafka makes of a partition that it does not know
         if partition in await producer.partitions_for(topic):
             raise
