@@ -69,7 +69,10 @@ class Detector:
         parts: dict[MadeOf, list[_Asked]] = {kind: [] for kind in rows.FEWEST_DIGITS}
         find_encoded = encoded.finder(lambda text, known: self.find(text, known=known))
         parts["marks"].append(_Asked(encoded.GATE_PATTERN, find_encoded, False))
-        by_numbers, by_codes = _Asked(RUN_PATTERN, numbers.find, True), _Asked(codes.gate_pattern(), codes.find, True)
+        loose: dict[MadeOf, _Asked] = {
+            "digits": _Asked(RUN_PATTERN, numbers.find, True),
+            "letters": _Asked(codes.gate_pattern(), codes.find, True),
+        }
         self._always: list[shapes.Finder] = []
         for row in shaped:
             find = shapes.finder(row, cues)
@@ -78,15 +81,15 @@ class Detector:
             else:
                 parts[row.made_of].append(_Asked(shapes.gate_pattern(row), find, is_plain(row), is_open_ended(row)))
         cues.close()
-        self._gate = compile_gate(
-            engine,
-            [
-                Part((by_numbers.pattern,), rows.FEWEST_DIGITS["digits"], is_loose=True),
-                Part((by_codes.pattern,), is_loose=True),
-                *(Part(tuple(one.pattern for one in asked), rows.FEWEST_DIGITS[kind]) for kind, asked in parts.items()),
-            ],
-        )
-        every = [by_numbers, by_codes, *(one for asked in parts.values() for one in asked)]
+        every: list[_Asked] = []
+        gate_parts: list[Part] = []
+        for kind, asked in parts.items():
+            if kind in loose:
+                every.append(loose[kind])
+                gate_parts.append(Part((loose[kind].pattern,), rows.FEWEST_DIGITS[kind], is_loose=True))
+            every += asked
+            gate_parts.append(Part(tuple(one.pattern for one in asked), rows.FEWEST_DIGITS[kind]))
+        self._gate = compile_gate(engine, gate_parts)
         self._finders = [one.find for one in every]
         self._plain = frozenset(index for index, one in enumerate(every) if one.is_plain)
         """Finders whose finds a second look need not follow."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from types import ModuleType
 from typing import Final, Literal, NamedTuple
@@ -52,7 +52,7 @@ class Part(NamedTuple):
     fewest_digits: int = 0
     is_loose: bool = False
     """Whoever asks sees for itself, at once, whether something is there: where a kernel says that there may be, the
-    engine is not asked any more."""
+    engine is not asked any more. Elsewhere it is one with the part behind it, which must ask for as many digits."""
 
 
 def compile_gate(engine: Engine, parts: Sequence[Part], *, kernel: ModuleType | None = _KERNEL) -> Gate:
@@ -79,6 +79,18 @@ def _scanner(parts: tuple[Part, ...], kernel: ModuleType) -> Callable[[str], int
     return accepted
 
 
+def _joined(parts: Sequence[Part]) -> Iterator[Part]:
+    """The patterns of `parts` in order, with loose parts as one with the part behind them."""
+    waiting: tuple[str, ...] = ()
+    for part in parts:
+        waiting += part.patterns
+        if not part.is_loose:
+            yield part._replace(patterns=waiting)
+            waiting = ()
+    if waiting:
+        yield Part(waiting)
+
+
 def _re2_gate(parts: Sequence[Part], may_match: Callable[[str], int] | None) -> Gate:
     try:
         import re2
@@ -90,8 +102,8 @@ def _re2_gate(parts: Sequence[Part], may_match: Callable[[str], int] | None) -> 
     automata: list[tuple[Callable[[bytes], list[int] | None], int, int, int]] = []
     loose: list[tuple[int, range]] = []
     first = 0
-    for number, part in enumerate(parts):
-        if part.is_loose and may_match:
+    for number, part in enumerate(parts if may_match else _joined(parts)):
+        if part.is_loose:
             loose.append((1 << number, range(first, first + len(part.patterns))))
             first += len(part.patterns)
             continue
