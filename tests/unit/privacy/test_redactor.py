@@ -19,6 +19,8 @@ from msgspec.structs import replace
 from stream_maas.errors import RedactionError, RequestError, ServiceError, SettingsError, TooLargeError
 from stream_maas.privacy import RedactionConfig, Redactor
 from stream_maas.privacy.canaries import check
+from stream_maas.privacy.recognizers import RECOGNIZERS
+from stream_maas.privacy.rows import Number
 from stream_maas.records import Request, Tensor
 from tests.unit.privacy.texts import VALUES, texts
 
@@ -271,6 +273,8 @@ def test_text_that_is_json_is_written_anew_only_if_it_changed() -> None:
     assert CANARY not in REDACTOR.redact_text(big).value
 
 
+NUMBERS = {row.entity_type for row in RECOGNIZERS if isinstance(row, Number)}
+"""Types of what is known once it was found, and found wherever it stands as a number."""
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=6), texts)
 DOCUMENTS = st.recursive(
     LEAVES,
@@ -284,7 +288,8 @@ DOCUMENTS = st.recursive(
 def test_a_canary_is_found_at_any_leaf_of_any_document(
     document: Any, value: tuple[str, str], data: st.DataObject
 ) -> None:
-    _, plain = value
+    entity_type, plain = value
+    touching = "0-9" if entity_type in NUMBERS else "0-9A-Za-z"  # what glues a look-alike to something longer
 
     def plant(node: Any) -> Any:
         if isinstance(node, list) and node:
@@ -297,7 +302,7 @@ def test_a_canary_is_found_at_any_leaf_of_any_document(
 
     result = REDACTOR.redact_document(plant(document))
     assert sum(result.counts.values()) >= 1
-    assert not re.search(rf"(?<![0-9]){re.escape(plain)}(?![0-9])", repr(result.value))
+    assert not re.search(rf"(?<![{touching}]){re.escape(plain)}(?![{touching}])", repr(result.value))
     again = REDACTOR.redact_document(result.value)
     assert again.value is result.value
     assert again.counts == {}
