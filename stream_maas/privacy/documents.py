@@ -73,7 +73,7 @@ def trim_bic(candidate: str) -> tuple[int, int] | None:
 
 
 def locate_gps(text: str) -> Iterator[tuple[int, int]]:
-    """Pairs of latitude and longitude in range. More than two numbers with one and the same thing between them are a
+    """Pairs of latitude and longitude in range. An odd number of them with one and the same thing between them is a
     vector. Two numbers below one are shares or probabilities; on the globe it is all sea there."""
     at = 0
     # Four decimals are rare and begin with a point: they are searched for, and there must be two of them.
@@ -94,7 +94,7 @@ def _number_start(text: str, end: int) -> int:
 def _pairs(text: str, chain: re.Match[str]) -> Iterator[tuple[int, int]]:
     numbers = list(_DEGREE.finditer(text, *chain.span()))
     gaps = [text[left.end() : right.start()] for left, right in pairwise(numbers)]
-    if len(gaps) > 1 and len(set(gaps)) == 1:
+    if len(numbers) % 2 and len(set(gaps)) == 1:
         return
     for left, gap, right in zip(numbers[::2], gaps[::2], numbers[1::2], strict=False):
         latitude, longitude = abs(float(left["number"])), abs(float(right["number"]))

@@ -51,6 +51,7 @@ def test_spans_are_disjoint_in_order_and_cover_what_they_name(text: str) -> None
 
 @settings(max_examples=100)
 @given(texts)
+@example("52.520066, 13.404954, a@b.cc, 52.520066, 13.404954, 52.520066, 13.404954")
 def test_no_accepted_value_is_left_in_any_form(text: str) -> None:
     spans = RE2.find(text)
     left = fold(cut(text, spans)).text
