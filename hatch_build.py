@@ -53,7 +53,13 @@ def compile_kernels(folder: Path) -> list[Path]:
         command.build_lib, command.build_temp, command.parallel = str(Path(scratch, "lib")), scratch, os.cpu_count()
         command.ensure_finalized()
         command.run()
-        return [Path(shutil.copy2(made, folder)) for made in map(Path, command.get_outputs())]
+        return [_placed(made, folder) for made in map(Path, command.get_outputs())]
+
+
+def _placed(made: Path, folder: Path) -> Path:
+    """Copied beside its place and moved there: a process that runs keeps the module that it has mapped, and lives."""
+    beside = Path(shutil.copy2(made, folder / f"{made.name}.new"))
+    return beside.replace(folder / made.name)
 
 
 class Kernels(BuildHookInterface[Any]):
