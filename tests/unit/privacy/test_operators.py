@@ -113,7 +113,7 @@ def test_the_walk_comes_to_every_leaf(document: Any) -> None:
     check(document, result)
 
 
-NOTHING = {"", "-", "--", "na", "no", "nil", "yes", "none", "null", "true", "false"}
+NOTHING = {"", "-", "--", "n/a", "na", "no", "nil", "yes", "none", "null", "true", "false"}
 
 
 @settings(max_examples=150)
