@@ -181,7 +181,7 @@ def test_doctor(served: tuple[str, ...]) -> None:
     done = run("doctor", "--json", *served)
     assert done.returncode == 0, done.stdout
     found = {line["check"]: line for line in json_lines(done.stdout)}
-    assert found.keys() == {"settings", "redactor", "models", "broker", "delivery", "topics", "clocks"}
+    assert found.keys() == {"settings", "redactor", "kernels", "models", "broker", "delivery", "topics", "clocks"}
     assert found["delivery"]["status"] == "warning"  # the embedded broker has no transactions
     for name, line in found.items():
         assert line["status"] == "ok" or name in ("delivery", "settings"), line
