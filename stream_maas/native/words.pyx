@@ -4,6 +4,7 @@ It answers yes too often, never too seldom: words are known by their hashes alon
 """
 
 cimport cython
+from cpython.unicode cimport Py_UNICODE_ISSPACE
 
 cdef enum:
     CODES = 0x2180  # no character beyond takes part in a name, nor becomes one that does in lower case
@@ -21,7 +22,7 @@ cdef class NameWords:
     """Words that a name can begin with, and phrases that announce one. Filled once, then only read.
 
     `alone`: names that need nothing beside them. `with_more`: names that need another word. `particles`: small words
-    inside of names. `phrases`: last words of phrases, lower case. The others are sets of characters.
+    inside of names. `phrases`: in lower case, words with one blank between them. The others are sets of characters.
     """
 
     cdef unsigned char _kinds[CODES]
@@ -29,7 +30,9 @@ cdef class NameWords:
     cdef unsigned char _alone[SLOTS]
     cdef unsigned char _with_more[SLOTS]
     cdef unsigned char _particles[SLOTS]
-    cdef unsigned char _phrases[SLOTS]
+    cdef unsigned char _words[SLOTS]
+    cdef unsigned char _last_words[SLOTS]
+    cdef unsigned char _last_pairs[SLOTS]
 
     def __cinit__(self, *, str capitals, str letters, str between, alone, with_more, particles, phrases):
         cdef int code
@@ -47,8 +50,14 @@ cdef class NameWords:
             self._add(self._with_more, word)
         for word in particles:
             self._add(self._particles, word)
-        for word in phrases:
-            self._put(self._phrases, self._hash_of(word, 0, len(word)))
+        for phrase in phrases:
+            rest, _, word = phrase.rpartition(" ")
+            if rest:
+                self._put(self._last_words, self._hash_of(SEED, word, 0, len(word)))
+                word = f"{rest.rpartition(' ')[2]} {word}"
+                self._put(self._last_pairs, self._hash_of(SEED, word, 0, len(word)))
+            else:
+                self._put(self._words, self._hash_of(SEED, word, 0, len(word)))
 
     cdef int _mark(self, str characters, int kind) except -1:
         cdef Py_UCS4 character
@@ -134,13 +143,35 @@ cdef class NameWords:
             if start - begin > REACH:
                 return True  # longer than a phrase reaches: only a part of it is looked at there
             begin -= 1
-        return start - begin > REACH or self._has(self._phrases, self._hash_of(text, begin, end))
+        if start - begin > REACH:
+            return True
+        cdef unsigned long long word = self._hash_of(SEED, text, begin, end)
+        return self._has(self._words, word) or (
+            self._has(self._last_words, word) and self._may_be_pair(text, start, begin, end)
+        )
+
+    @cython.boundscheck(False)  # as above
+    cdef bint _may_be_pair(self, str text, Py_ssize_t start, Py_ssize_t begin, Py_ssize_t end):
+        """Whether the word at [begin, end) and the one before it may end a phrase."""
+        cdef Py_ssize_t before_end = begin, before = 0
+        cdef unsigned long long hashed
+        while before_end > 0 and Py_UNICODE_ISSPACE(text[before_end - 1]):
+            before_end -= 1
+        before = before_end
+        while before > 0 and not Py_UNICODE_ISSPACE(text[before - 1]):
+            if start - before > REACH:
+                return True  # as above
+            before -= 1
+        if start - before > REACH:
+            return True
+        hashed = self._hash_of(SEED, text, before, before_end)
+        hashed = (hashed ^ <unsigned int>c" ") * PRIME
+        return before < before_end and self._has(self._last_pairs, self._hash_of(hashed, text, begin, end))
 
     @cython.boundscheck(False)  # handed in by who has looked
-    cdef unsigned long long _hash_of(self, str text, Py_ssize_t begin, Py_ssize_t end):
-        """Of the characters in [begin, end), in whichever case."""
-        cdef unsigned long long hashed = SEED
+    cdef unsigned long long _hash_of(self, unsigned long long hashed, str text, Py_ssize_t begin, Py_ssize_t end):
+        """Of what `hashed` stands for, and the characters in [begin, end), in whichever case."""
         cdef Py_ssize_t at
         for at in range(begin, end):
             hashed = (hashed ^ self._small(text[at])) * PRIME
-        return hashed ^ (hashed >> 29)
+        return hashed

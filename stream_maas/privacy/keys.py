@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from hashlib import sha256
 from typing import Final, Protocol
 
 from stream_maas.errors import SettingsError
@@ -16,24 +17,32 @@ from stream_maas.privacy.transform import EPOCH_PATTERN
 _MIN_SECRET_CHARS: Final = 32
 _MOST_KEPT: Final = 4096
 """Derived keys kept; a purpose is the client's word, so their number must be bounded."""
+_BLOCK_BYTES: Final = 64
+"""Of SHA-256."""
+_INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
 _EPOCH: Final = re.compile(EPOCH_PATTERN)
 
 
 class PseudonymKey:
     """A key and the epoch that every pseudonym made with it names. `secret` has 32 bytes or more."""
 
-    __slots__ = ("_state", "kid", "secret")
+    __slots__ = ("_inner", "_outer", "kid", "secret")
 
     def __init__(self, kid: str, secret: bytes) -> None:
         self.kid: Final = kid
         self.secret: Final = secret
-        self._state = hmac.new(secret, digestmod="sha256")
+        block = (secret if len(secret) <= _BLOCK_BYTES else sha256(secret).digest()).ljust(_BLOCK_BYTES, b"\0")
+        self._inner = sha256(block.translate(_INNER_PAD))
+        self._outer = sha256(block.translate(_OUTER_PAD))
 
     def mac(self, message: bytes) -> bytes:
-        """HMAC-SHA256 (RFC 2104), 32 bytes. It goes on from where the key has left the hashes."""
-        mac = self._state.copy()
-        mac.update(message)
-        return mac.digest()
+        """HMAC-SHA256 (RFC 2104), 32 bytes. Both hashes go on from where the key has left them, which the standard
+        library's object does as well, at twice the price."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PseudonymKey) and (self.kid, self.secret) == (other.kid, other.secret)

@@ -101,7 +101,7 @@ def _filters() -> tuple[Callable[[str], bool], Callable[[str], int]] | None:
         alone=_COMMON,
         with_more=_GIVEN - _COMMON,
         particles=PARTICLES,
-        phrases=_CUE_ENDS,
+        phrases=[phrase.rstrip(",:") for phrase in CUES | CUES_BEFORE_ANY_WORD],
     )
     in_others = scanning.Scanner(
         [Automaton((*EAST_PHRASES, *TITLES_BEHIND)), Automaton(map(re.escape, caseless_names.PHRASES))], [0, 0]

@@ -147,7 +147,7 @@ class Redactor:
         visit = Walk.text if recorder is None else recorder.visit
         looked = _look(engine.detector, text) if plan.is_plain and is_prose(text, self._config) else None
         if looked is not None:
-            if not looked.spans:
+            if not looked[0]:
                 return Redacted(text, {}, None, self.nothing_found)
             treatment = self._treatment(plan, engine, tenant, None)
             if recorder is not None:
@@ -236,7 +236,7 @@ def _look(detector: Detector, text: str) -> Looked | None:
     """What there is in a text of which nothing is known. None where that fails: then the walk will, and refuse it."""
     known: Known = {}
     try:
-        return Looked(*detector.search(fold(text), None, known), known)
+        return *detector.search(fold(text), None, known), known
     except Exception:  # noqa: BLE001 - see above
         return None
 

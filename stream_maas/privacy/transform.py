@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from stream_maas.privacy.spans import Span
@@ -53,14 +53,14 @@ def placeholder(entity_type: str) -> str:
 
 def cut(text: str, spans: Sequence[Span]) -> str:
     """`text` with each span, disjoint and in order, replaced by its placeholder."""
-    if len(spans) == 1:
-        start, end, entity_type, _, _ = spans[0]
-        return f"{text[:start]}[{entity_type}]{text[end:]}"
-    return substitute(text, ((span.start, span.end, placeholder(span.entity_type)) for span in spans))
+    return substitute(text, [(start, end, placeholder(entity_type)) for start, end, entity_type, _, _ in spans])
 
 
-def substitute(text: str, replacements: Iterable[tuple[int, int, str]]) -> str:
+def substitute(text: str, replacements: Sequence[tuple[int, int, str]]) -> str:
     """`text` with each [start, end), disjoint and in order, replaced by what stands beside it."""
+    if len(replacements) == 1:
+        start, end, written = replacements[0]
+        return f"{text[:start]}{written}{text[end:]}"
     pieces: list[str] = []
     position = 0
     for start, end, written in replacements:

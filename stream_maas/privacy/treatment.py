@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -76,12 +76,8 @@ class NameModel(Protocol):
         ...
 
 
-class Looked(NamedTuple):
-    """What a search brought up before there was a treatment: see `Detector.search`."""
-
-    spans: list[Span]
-    rest: str
-    known: Known
+Looked = tuple[list[Span], str, Known]
+"""What a search brought up before there was a treatment: finds, the rest (see `Detector.search`), known numbers."""
 
 
 class Find(Struct, frozen=True):
