@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import count
 from typing import Final
 
@@ -32,13 +33,15 @@ _DEPTH: Final = 10
 begins like a pattern for as long does not go on like it."""
 _COUNTS: Final = 16
 """A position and how far it was followed are one number: the one in sixteens, the other what remains."""
-_MOST_STATES: Final = 8_000
-"""Natural text leads to some hundred; each takes a kilobyte or less."""
+_MOST_STATES: Final = 1_500
+"""Natural text leads to some hundred. Each costs Python up to a tenth of a millisecond, which hostile text shall not
+spend without end."""
 _MOST_CLASSES: Final = 256
 _SURROGATES: Final = range(0xD800, 0xE000)
 _WRITTEN_FOR_SURROGATES: Final = ord("?")
 """What the engines are shown for a lone surrogate, which has no UTF-8 form."""
 
+_NOTHING: Final[frozenset[int]] = frozenset()
 _State = frozenset[int]
 """Positions that were matched last, each with how far its pattern was followed."""
 _Reached = dict[int, set[int] | None]
@@ -70,6 +73,9 @@ class Automaton:
         self._states: dict[int, _State] = {FIRST: frozenset()}
         self._numbers: dict[_State, int] = {frozenset(): FIRST}
         self._next_number = count(FIRST + 1)
+        self._first_row = [FIRST] * self.width
+        for character, begun in self._beginnings.items():
+            self._first_row[character] = self._number(begun, _NOTHING)
 
     def row(self, state: int) -> Sequence[int]:
         """Where `state` goes on, by class. Always the same, whichever thread asks."""
@@ -94,15 +100,12 @@ class Automaton:
         """Subset construction (Rabin, Scott 1959). A match may begin at any character, so that every state goes where
         the first one goes, and further."""
         reached = self._reached((after, one % _COUNTS) for one in state for after in self._follow[one // _COUNTS])
-        row = [FIRST] * self.width
-        for character, begun in self._beginnings.items():
-            row[character] = self._number(begun, reached.get(character, set()))
+        row = list(self._first_row)
         for character, matched in reached.items():
-            if character not in self._beginnings:
-                row[character] = self._number(matched, set())
+            row[character] = self._number(self._beginnings.get(character, _NOTHING), matched)
         return row
 
-    def _number(self, one: set[int] | None, other: set[int] | None) -> int:
+    def _number(self, one: AbstractSet[int] | None, other: AbstractSet[int] | None) -> int:
         if one is None or other is None:
             return ACCEPTING
         state = frozenset(one | other)
