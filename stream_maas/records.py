@@ -33,7 +33,7 @@ class KafkaRecord(Protocol):
 
 
 class InputRecord(Struct, frozen=True, gc=False):
-    """A `KafkaRecord` and nothing more: what kafka/header_names.py makes of fetched bytes; tests, replay."""
+    """A `KafkaRecord` and nothing more: what kafka/fetched.py makes of fetched bytes; tests, replay."""
 
     topic: str
     partition: int

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_maas.errors import BrokerError, TopicsError
-from stream_maas.kafka import header_names
+from stream_maas.kafka import fetched
 from stream_maas.kafka.admin import describe_topics
 from stream_maas.kafka.arguments import connection
 from stream_maas.settings import KafkaConfig
@@ -40,7 +40,7 @@ async def start_reader(
     `when_lost`: what to do when a position is not in the log (any more): go on with the oldest record that is left,
     or fail. Raises `BrokerError`; nothing is left open then. End it with `stop_reader`.
     """
-    header_names.install()
+    fetched.install()
     consumer = AIOKafkaConsumer(
         **connection(config),
         enable_auto_commit=False,

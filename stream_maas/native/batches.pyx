@@ -1,6 +1,6 @@
 """Writes the records of a produce batch one behind the other, in the format of KIP-98 ("Message Format")."""
 
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
@@ -10,11 +10,11 @@ cdef extern from "Python.h":
 
 
 def fill(list rows not None, Py_ssize_t start, Py_ssize_t head_bytes, Py_ssize_t most_bytes):
-    """(batch, count): `rows[start:start + count]` behind `head_bytes` zero bytes, as many as stay below `most_bytes` and
-    one at least. A row has `key`, `value` (bytes or None) and `headers`, a list of (text, bytes or None); its timestamp
-    is the batch's. Raises `TypeError` for another row."""
-    cdef bytearray batch = bytearray(head_bytes)
-    cdef Py_ssize_t end = head_bytes, room = head_bytes, size, index
+    """(records, count): `rows[start:start + count]`, as many as stay below `most_bytes` with a head of `head_bytes`,
+    and one at least. A row has `key`, `value` (bytes or None) and `headers`, a list of (text, bytes or None); its
+    timestamp is the batch's. Raises `TypeError` for another row."""
+    cdef bytearray records = bytearray()
+    cdef Py_ssize_t end = 0, room = 0, size, index
     if start < 0 or head_bytes < 0:
         raise ValueError("a place before the beginning")
     for index in range(start, len(rows)):
@@ -23,23 +23,32 @@ def fill(list rows not None, Py_ssize_t start, Py_ssize_t head_bytes, Py_ssize_t
         if not isinstance(headers, list):
             raise TypeError("headers are no list")
         size = 2 + _varint_size(index - start) + _bytes_size(key) + _bytes_size(value) + _headers_size(<list>headers)
-        if end + _varint_size(size) + size >= most_bytes and index > start:
+        if head_bytes + end + _varint_size(size) + size >= most_bytes and index > start:
             break
         if end + _varint_size(size) + size > room:
-            room = max(2 * room, end + _varint_size(size) + size)
-            PyByteArray_Resize(batch, room)
-        end = _write(batch, end, size, index - start, key, value, <list>headers)
+            room = _room(end, _varint_size(size) + size, len(rows) - index, most_bytes)
+            if end:
+                PyByteArray_Resize(records, room)
+            else:  # not filled with zeros
+                records = PyByteArray_FromStringAndSize(NULL, room)
+        end = _write(records, end, size, index - start, key, value, <list>headers)
     else:
         index = len(rows)
-    PyByteArray_Resize(batch, end)
-    return batch, index - start
+    PyByteArray_Resize(records, end)
+    return records, index - start
+
+
+cdef Py_ssize_t _room(Py_ssize_t used, Py_ssize_t size, Py_ssize_t count, Py_ssize_t most_bytes) noexcept:
+    """Bytes for `count` records of which the first one has `size`, and the others most likely as many."""
+    cdef Py_ssize_t likely = min(max(2 * used, used + (size + size // 4) * count), most_bytes)
+    return max(used + size, likely)
 
 
 cdef Py_ssize_t _write(
-    bytearray batch, Py_ssize_t at, Py_ssize_t size, Py_ssize_t offset, key, value, list headers
+    bytearray records, Py_ssize_t at, Py_ssize_t size, Py_ssize_t offset, key, value, list headers
 ) except -1:
     """Write one record of `size` bytes at `at`; the place behind it. There has to be room for it."""
-    cdef char* end = PyByteArray_AS_STRING(batch) + at
+    cdef char* end = PyByteArray_AS_STRING(records) + at
     cdef Py_ssize_t name_size
     cdef const char* name
     end = _put_varint(end, size)
@@ -54,7 +63,7 @@ cdef Py_ssize_t _write(
         end = _put_varint(end, name_size)
         memcpy(end, name, name_size)
         end = _put_bytes(end + name_size, (<tuple>header)[1])
-    return end - PyByteArray_AS_STRING(batch)
+    return end - PyByteArray_AS_STRING(records)
 
 
 cdef Py_ssize_t _headers_size(list headers) except -1:

@@ -39,7 +39,7 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import ConsumerMessage
 
-from stream_maas.kafka import header_names
+from stream_maas.kafka import fetched
 from stream_maas.worker import kip447
 from stream_maas.worker.attempts import Attempts
 from stream_maas.worker.producers import backoff_s, is_cancelled
@@ -146,7 +146,7 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         options: TransportOptions = self.app.transport_options
-        header_names.install()
+        fetched.install()
         self._assignor = SingleOwnerAssignor if options.single_owner else RoundRobinPartitionAssignor
         return aiokafka.AIOKafkaConsumer(
             **options.connection,

@@ -1,4 +1,4 @@
-"""The private names of Faust and aiokafka that the worker's transport, kip447.py and batches.py rely on.
+"""The private names of Faust and aiokafka that worker/{transport,kip447,batches}.py and kafka/fetched.py rely on.
 
 When a new version of either library moves one of them, this file says so before a broker does. The pins in
 pyproject.toml may be raised only when it passes.
@@ -7,6 +7,7 @@ pyproject.toml may be raised only when it passes.
 from __future__ import annotations
 
 import inspect
+import re
 from importlib.metadata import version
 from io import BytesIO
 
@@ -21,6 +22,7 @@ from faust.transport import conductor
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 
+from stream_maas.kafka import fetched
 from stream_maas.worker import batches, kip447
 from stream_maas.worker.transport import ChunkApp, ChunkConsumer, ChunkConsumerThread
 
@@ -155,15 +157,23 @@ def test_consumer_thread_has_the_methods_that_are_called_on_it() -> None:
 
 
 def test_records_are_read_through_what_is_replaced() -> None:
-    """`kafka/header_names.py` replaces both names in the module, and decodes what `_read_msg` slices."""
-    assert "records = MemoryRecords(" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
-    assert "partition_records = PartitionRecords(" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    """`kafka/fetched.py` replaces three names in the module, and decodes what `_read_msg` slices."""
+    process = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    for call in ("records = MemoryRecords(", "partition_records = PartitionRecords(", "] = FetchResult("):
+        assert call in process
+    assert set(re.findall(r"\brecords\.(\w+)", process)) <= {"has_next", "size_in_bytes"}
     unpack = inspect.getsource(fetcher.PartitionRecords._unpack_records)
     assert "records = self._records\n" in unpack
     assert "next_batch = records.next_batch()" in unpack
+    assert "for record in next_batch:" in unpack
     assert "if record.offset < self.next_fetch_offset" in unpack
     assert "consumer_record = self._consumer_record(tp, record)" in unpack
-    assert "for msg in self._partition_records" in inspect.getsource(fetcher.FetchResult.getall)
+    ours = {"validate_crc", "producer_id", "base_offset", "next_offset", "is_control_batch", "is_transactional"}
+    assert set(re.findall(r"\bnext_batch\.(\w+)", unpack)) == ours
+    assert ours <= set(dir(fetched.Batch)) | set(re.findall(r"self\.(\w+)", inspect.getsource(fetched.Batch.__init__)))
+    taking = inspect.getsource(fetcher.FetchResult.getall)
+    for name in ("check_assignment(tp)", "_update_position()", "self._partition_records = None", "has_more()"):
+        assert name in taking
     read = inspect.getsource(default_records._DefaultRecordBatchPy._read_msg)
     assert read.count(".decode(") == 1
     assert "buffer = self._buffer" in read
@@ -195,8 +205,14 @@ def test_a_written_batch_has_all_that_a_builder_is_asked_for() -> None:
         assert f"self.{name}" in create
     assert "self._message_accumulator.create_builder" in inspect.getsource(producer.AIOKafkaProducer.create_batch)
     header = default_records.DefaultRecordBase
-    assert batches._HEAD.size == header.HEADER_STRUCT.size
-    assert (header.CRC_OFFSET, header.AFTER_LEN_OFFSET) == (batches._CRC_AT, batches._AFTER_LENGTH)
+    assert batches._HEAD_BYTES == fetched._HEAD.size == header.HEADER_STRUCT.size
+    assert (batches._HEAD.size, batches._AFTER_LENGTH) == (header.ATTRIBUTES_OFFSET, header.AFTER_LEN_OFFSET)
+    assert fetched._CHECKSUM_COVERS_FROM == header.ATTRIBUTES_OFFSET
+    assert fetched._LENGTH_COVERS_FROM == header.AFTER_LEN_OFFSET
+    assert fetched._APPEND_TIME == header.TIMESTAMP_TYPE_MASK
+    assert (fetched._CODEC, fetched._TRANSACTIONAL, fetched._CONTROL) == (
+        header.CODEC_MASK, header.TRANSACTIONAL_MASK, header.CONTROL_MASK,
+    )  # fmt: skip
     assert (header.CODEC_MASK, header.TRANSACTIONAL_MASK) == (batches._CODEC, batches._TRANSACTIONAL)
 
 

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import codec
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_maas.records import Outgoing
@@ -103,6 +104,14 @@ def test_the_kernel_writes_the_bytes_of_the_builder(codec: int, outgoing: list[O
         assert built == bytes(theirs._build())
         assert ours.size() == len(built)
         assert MemoryRecords(built).next_batch().validate_crc()
+
+
+@pytest.mark.skipif(batches.native.load("batches") is None, reason="no kernel was compiled: test_native.py")
+@settings(max_examples=20)
+@given(st.integers(4, 300_000), st.integers(1, 3000))
+def test_snappy_of_many_blocks_is_read_by_others(size: int, words: int) -> None:
+    records = bytearray(b"".join(b"%d " % (number * number % words) for number in range(size // 4)))
+    assert codec.snappy_decode(batches._snappy_blocks(records)) == records
 
 
 @pytest.mark.skipif(batches.native.load("batches") is None, reason="no kernel was compiled: test_native.py")
