@@ -13,7 +13,7 @@ import msgspec
 from stream_maas.errors import ERRORS_BY_CODE, StreamMaasError
 from stream_maas.records import Redacted
 from stream_maas.wire.headers import dead_letter_headers
-from stream_maas.wire.request import DATA_SUBJECT
+from stream_maas.wire.request_fields import DATA_SUBJECT
 
 _DIGEST_MEMBERS = frozenset({"digest", "bytes"})
 _ENCODER = msgspec.json.Encoder()

@@ -8,7 +8,7 @@ contract for other languages; tests/contract holds both to one verdict.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -28,45 +28,35 @@ from stream_maas.wire.headers import (
     header_text,
     valid_traceparent,
 )
+from stream_maas.wire.request_fields import (
+    DATA_SUBJECT,
+    ID,
+    ID_SOURCE,
+    MODEL_NAME,
+    MODEL_VERSION,
+    TRACED,
+    Body,
+    RequestedOutput,
+    fields_of,
+)
 from stream_maas.wire.tensors import (
     MAX_NAME_CHARS,
-    MAX_SAFE_INTEGER,
     MAX_TENSORS,
     Name,
     Parameters,
-    WireTensor,
-    check_tensors,
     from_tensor,
     has_control,
-    parameter_strings,
     plain,
-    to_tensors,
 )
 
 TEXT_INPUT = "text"
 """Name of the tensor that `encode_request` makes of plain text."""
-DATA_SUBJECT = "data_subject"
-MAX_PRIORITY = 100
 
 _NO_HEADERS: dict[str, bytes | None] = {}
 
 _LEADING_ID = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"id"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.){1,1600}")')
 
 _SUBJECT = re.compile(rb'"data_subject"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.){1,1600}")')
-
-
-class _RequestedOutput(Struct, forbid_unknown_fields=True, gc=False):
-    name: Name
-    parameters: Parameters | UnsetType = UNSET
-
-
-class _Body(Struct, forbid_unknown_fields=True, gc=False):
-    inputs: Annotated[list[WireTensor], Meta(min_length=1, max_length=MAX_TENSORS)]
-    id: Name | UnsetType = UNSET
-    model_name: Name | UnsetType = UNSET
-    model_version: Name | UnsetType = UNSET
-    parameters: Parameters | UnsetType = UNSET
-    outputs: Annotated[list[_RequestedOutput], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
 
 
 class _OnlyId(Struct):
@@ -81,10 +71,10 @@ class _BinaryBody(Struct, forbid_unknown_fields=True, gc=False):
     model_name: Name | UnsetType = UNSET
     model_version: Name | UnsetType = UNSET
     parameters: Parameters | UnsetType = UNSET
-    outputs: Annotated[list[_RequestedOutput], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
+    outputs: Annotated[list[RequestedOutput], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
 
 
-_DECODER = msgspec.json.Decoder(_Body)
+_DECODER = msgspec.json.Decoder(Body)
 _BINARY_DECODER = msgspec.json.Decoder(_BinaryBody)
 _ID_DECODER = msgspec.json.Decoder(_OnlyId)
 
@@ -103,28 +93,19 @@ def decode_request(record: KafkaRecord) -> Request:
     headers = dict(record.headers) if record.headers else _NO_HEADERS
     length = json_length(headers, value) if headers else None
     if length is None:
-        body, understood, kept = strict.read(value, _DECODER, _build)
+        fields = strict.read(value, _DECODER, fields_of)
     else:
-        body, understood, kept = _build(
-            _with_tail(strict.read_exactly(value[:length], _BINARY_DECODER), value[length:])
-        )[0]
-    request_id, id_source = _find_id(body.id, headers, record)
-    model_name, model_version = _find_model(body, headers)
-    return Request(  # by position as far as it goes: names would double what the whole conversion costs
-        request_id,
-        id_source,
-        to_tensors(body.inputs),
-        model_name,
-        model_version,
-        tuple([output.name for output in body.outputs]) if body.outputs else (),
-        parameters=kept,
-        traceparent=valid_traceparent(headers.get(TRACEPARENT)) if headers else None,
-        **understood,
-    )
+        fields = fields_of(_with_tail(strict.read_exactly(value[:length], _BINARY_DECODER), value[length:]))[0]
+    if fields[ID] is None:
+        fields[ID], fields[ID_SOURCE] = _id_outside(headers, record)
+    if headers:
+        fields[MODEL_NAME], fields[MODEL_VERSION] = _find_model(fields[MODEL_NAME], fields[MODEL_VERSION], headers)
+        fields[TRACED] = valid_traceparent(headers.get(TRACEPARENT))
+    return Request(*fields)
 
 
-def _with_tail(body: _BinaryBody, tail: bytes) -> _Body:
-    return _Body(
+def _with_tail(body: _BinaryBody, tail: bytes) -> Body:
+    return Body(
         read_tensors(body.inputs, tail), body.id, body.model_name, body.model_version, body.parameters, body.outputs
     )
 
@@ -135,8 +116,8 @@ def best_effort_id(record: KafkaRecord) -> tuple[str, IdSource]:
     A client waits for its id, so the body is asked first even when it is broken: an `id` that is the first member
     (as the SDK writes it) is found in a body that is cut off. It is as personal as the body is: redact it.
     """
-    headers = dict(record.headers)
-    return _find_id(_id_in(record.value) or UNSET, headers, record)
+    found = _id_in(record.value)
+    return _id_outside(dict(record.headers), record) if found is None else (found, "body")
 
 
 def best_effort_subject(record: KafkaRecord) -> str | None:
@@ -167,11 +148,8 @@ def _is_label(text: str) -> bool:
     return 1 <= len(text) <= MAX_NAME_CHARS and not has_control(text)
 
 
-def _find_id(
-    body_id: str | UnsetType, headers: Mapping[str, bytes | None], record: KafkaRecord
-) -> tuple[str, IdSource]:
-    if body_id is not UNSET:
-        return body_id, "body"
+def _id_outside(headers: Mapping[str, bytes | None], record: KafkaRecord) -> tuple[str, IdSource]:
+    """The id of a record whose body has none."""
     if headers:
         for name in (CE_ID, X_REQUEST_ID):
             text = header_text(headers.get(name))
@@ -180,17 +158,16 @@ def _find_id(
     return coordinates_id(record.topic, record.partition, record.offset), "coordinates"
 
 
-def _find_model(body: _Body, headers: Mapping[str, bytes | None]) -> tuple[str | None, str | None]:
+def _find_model(
+    name: str | None, version: str | None, headers: Mapping[str, bytes | None]
+) -> tuple[str | None, str | None]:
     """Name and version. A header's version goes with the name beside it, never with another source's name."""
-    version = None if body.model_version is UNSET else body.model_version
-    if body.model_name is not UNSET:
-        return body.model_name, version
-    if headers:
+    if name is None:
         for name_header, version_header in MODEL_HEADERS:
-            name = _label_header(headers, name_header)
-            if name is not None:
-                return name, version or _label_header(headers, version_header)
-    return None, version
+            found = _label_header(headers, name_header)
+            if found is not None:
+                return found, version or _label_header(headers, version_header)
+    return name, version
 
 
 def _label_header(headers: Mapping[str, bytes | None], name: str) -> str | None:
@@ -199,87 +176,6 @@ def _label_header(headers: Mapping[str, bytes | None], name: str) -> str | None:
     if text is not None and not _is_label(text):
         raise InvalidInputError(f"headers.{name}: expected 1 to {MAX_NAME_CHARS} characters, none a control character")
     return text
-
-
-def _build(body: _Body) -> tuple[tuple[_Body, dict[str, Any], dict[str, ParameterValue]], int]:
-    """Check what the types do not say and sort the parameters, those that are understood by their field of `Request`;
-    counts the strings of the JSON text (strict.py)."""
-    strings = 1 + check_tensors(body.inputs, "inputs")
-    if body.id is not UNSET:
-        strings += _label_strings(body.id, "id")
-    if body.model_name is not UNSET:
-        strings += _label_strings(body.model_name, "model_name")
-    if body.model_version is not UNSET:
-        strings += _label_strings(body.model_version, "model_version")
-    understood: dict[str, Any] = {}
-    kept: dict[str, ParameterValue] = {}
-    if body.parameters is not UNSET:
-        strings += 1 + len(body.parameters)
-        for name, value in body.parameters.items():
-            if type(value) is str:
-                strings += 1
-            known = _UNDERSTOOD.get(name)
-            if known is None:
-                kept[name] = value
-            else:
-                field, check = known
-                understood[field] = check(value, name)
-    if body.outputs is not UNSET:
-        strings += 1
-        for output in body.outputs:
-            strings += 2 if output.parameters is UNSET else 3 + parameter_strings(output.parameters)
-    return (body, understood, kept), strings
-
-
-def _label_strings(text: str, place: str) -> int:
-    """Two strings, key and value, if the value has no control character (it goes into headers and logs)."""
-    if not text.isprintable() and has_control(text):
-        raise InvalidInputError(f"{place}: has a control character")
-    return 2
-
-
-def _text(value: ParameterValue, name: str) -> str:
-    if type(value) is not str or not 0 < len(value) <= MAX_NAME_CHARS:
-        raise InvalidInputError(f"parameters.{name}: expected a string of 1 to {MAX_NAME_CHARS} characters")
-    if not value.isprintable():
-        _label_strings(value, f"parameters.{name}")
-    return value
-
-
-def _whole(value: ParameterValue, name: str, highest: int) -> int:
-    if type(value) is not int or not 0 <= value <= highest:
-        raise InvalidInputError(f"parameters.{name}: expected an integer from 0 to {highest}")
-    return value
-
-
-def _priority(value: ParameterValue, name: str) -> int:
-    return _whole(value, name, MAX_PRIORITY)
-
-
-def _timeout(value: ParameterValue, name: str) -> int | None:
-    """Microseconds; 0 is "no timeout" in Triton's scheduling extension, so it is here."""
-    return _whole(value, name, MAX_SAFE_INTEGER) or None
-
-
-def _flag(value: ParameterValue, name: str) -> bool:
-    if type(value) is not bool:
-        raise InvalidInputError(f"parameters.{name}: expected true or false")
-    return value
-
-
-_UNDERSTOOD: dict[str, tuple[str, Callable[[ParameterValue, str], Any]]] = {
-    "tenant": ("tenant", _text),
-    DATA_SUBJECT: ("data_subject", _text),
-    "purpose": ("purpose", _text),
-    "consent_ref": ("consent_ref", _text),
-    "app": ("app", _text),
-    "principal": ("principal", _text),
-    "basis": ("basis", _text),
-    "priority": ("priority", _priority),
-    "timeout": ("timeout_us", _timeout),
-    "explain": ("explain", _flag),
-}
-"""Parameter -> field of `Request`, and its check."""
 
 
 def encode_request(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from stream_maas.errors import InvalidInputError, RequestError, UndecodableError
 from stream_maas.records import InputRecord, Request, Tensor
 from stream_maas.wire import request as request_module
 from stream_maas.wire import strict
+from stream_maas.wire.request_fields import fields_in_python, fields_of
 
 CANARY = "canary-7f3a"
 CANARY_NUMBER = 271828182845
@@ -146,7 +148,7 @@ def repeats(text: bytes) -> bool:
 @given(spelled())
 def test_counting_quotes_finds_repeated_keys_and_nothing_else(text: bytes) -> None:
     """The fast test agrees with the slow and obvious one."""
-    _, strings = request_module._build(request_module._DECODER.decode(text))
+    _, strings = fields_of(request_module._DECODER.decode(text))
     assert (2 * strings == strict.quote_count(text)) is not repeats(text)
     if repeats(text):
         with pytest.raises(InvalidInputError) as caught:
@@ -156,6 +158,54 @@ def test_counting_quotes_finds_repeated_keys_and_nothing_else(text: bytes) -> No
         request, document = wire.decode_request(record(text)), json.loads(text)
         assert [item.data for item in request.inputs] == [item["data"] for item in document["inputs"]]
         assert dict(request.parameters) == document["parameters"]
+
+
+BODY_TEXTS = st.none() | st.text(max_size=4) | st.sampled_from(("x" * 256, "x" * 257, "\x7f", "\x85", "é", "a b"))
+BODY_SCALARS = BODY_TEXTS.filter(lambda text: text is not None) | st.booleans() | st.integers(-1, 2) | st.just(0.5)
+BODY_PARAMETERS = st.none() | st.dictionaries(
+    st.sampled_from(("tenant", "purpose", "priority", "timeout", "explain", "k", "")), BODY_SCALARS, max_size=4
+)
+BODY_TENSORS = st.builds(
+    lambda name, datatype, data, parameters: (
+        {"name": name, "shape": [1], "datatype": datatype, "data": data}
+        | ({} if parameters is None else {"parameters": parameters})
+    ),
+    st.sampled_from(("a", "b")),
+    st.sampled_from(("BYTES", "FP32", "INT8")),
+    st.lists(BODY_SCALARS, max_size=3) | st.just([["text"], ["text"]]),
+    BODY_PARAMETERS,
+)
+BODIES = st.builds(
+    lambda inputs, outputs, **others: (
+        {"inputs": inputs, "outputs": [{"name": name} for name in outputs]}
+        | {name: value for name, value in others.items() if value is not None}
+    ),
+    inputs=st.lists(BODY_TENSORS, min_size=1, max_size=3),
+    outputs=st.lists(st.sampled_from("ab"), max_size=2),
+    id=BODY_TEXTS,
+    model_name=BODY_TEXTS,
+    model_version=BODY_TEXTS,
+    parameters=BODY_PARAMETERS,
+)
+
+
+@pytest.mark.skipif(fields_of is fields_in_python, reason="no kernel was compiled: test_native.py")
+@given(BODIES)
+def test_the_kernel_makes_the_fields_of_the_python(document: dict[str, Any]) -> None:
+    if not document["outputs"]:
+        del document["outputs"]
+    try:
+        body = request_module._DECODER.decode(json.dumps(document))
+    except msgspec.ValidationError:
+        return
+    both: list[Any] = []
+    for read in (fields_of, fields_in_python):
+        try:
+            both.append(read(body))
+        except InvalidInputError as error:
+            both.append(str(error))
+    assert both[0] == both[1]
+    assert isinstance(both[0], str) or [*map(type, both[0][0])] == [*map(type, both[1][0])]
 
 
 @given(st.text(), st.text(alphabet='"\\ab'))
