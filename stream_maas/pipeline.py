@@ -216,14 +216,16 @@ def finish(plan: Plan, *, clock: Clock, service: Service, attempt: int = 1) -> A
         if item.deadline_us is not None and item.error is None and written_us > item.deadline_us:
             item.error = ExpiredError(_LATE)
     boxed = _box(plan.items, service)
-    answers = [_result(item, service) for item in plan.items]
     verdict = verdicts(service.limits)
-    decisions = [_decision(item, moment.lane, service, attempt, verdict) for item in plan.items]
-    encode, headers = service.audit.encode, wire.audit_headers()
-    audits = [
-        Unlinked(decision.request_id.encode(), *encode(decision, time_us=written_us), headers, answer)
-        for decision, answer in zip(decisions, answers, strict=True)
-    ]
+    headers = wire.audit_headers()
+    results, audits = [], []
+    for item in plan.items:
+        answer = _result(item, service)
+        decision = _decision(item, moment.lane, service, attempt, verdict)
+        event = service.audit.encode(decision, time_us=written_us)
+        audits.append(Unlinked(item.request_id.encode(), *event, headers, answer))
+        if answer is not None:
+            results.append(answer)
     dead_letters = [_dead_letter(item, service) for item in plan.items if item.error and item.error.dead_letter]
     codes, models, redactions = _tally(plan.items)
     stages_us = {
@@ -232,14 +234,14 @@ def finish(plan: Plan, *, clock: Clock, service: Service, attempt: int = 1) -> A
         "finish": (clock() - finish_ns) // 1000,
     }
     return Answered(
-        results=[answer for answer in answers if answer is not None],
+        results=results,
         audits=audits,
         dead_letters=dead_letters,
         codes=codes,
         models=models,
         redactions=redactions,
-        queue_us=[decision.timings.queue_us for decision in decisions],
-        total_us=[decision.timings.total_us for decision in decisions],
+        queue_us=[item.timings.queue_us for item in plan.items],
+        total_us=[item.timings.total_us for item in plan.items],
         stages_us=stages_us,
         batch_sizes=[len(batch.items) for batch in plan.batches],
         boxes=boxed,

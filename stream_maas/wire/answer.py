@@ -15,11 +15,12 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import orjson
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from stream_maas.errors import BadOutputError, InvalidInputError, UndecodableError
 from stream_maas.records import ModelRef, ParameterValue, Prediction, Rejection, Tensor, Timings
 from stream_maas.wire import strict
-from stream_maas.wire.pieces import joined, quoted
+from stream_maas.wire.templates import Field, Template, template
 from stream_maas.wire.tensors import (
     MAX_SAFE_INTEGER,
     MAX_TENSORS,
@@ -54,18 +55,18 @@ def encode_prediction(p: Prediction) -> bytes:
     Raises `BadOutputError` for a number that is not finite (JSON has none) and `TypeError` for other objects
     that JSON cannot hold.
     """
-    return _with_timings(_stable(p), p.timings)
+    return _written(p)[0]
 
 
 def stable_digest(p: Prediction) -> str:
     """SHA-256 hex of `without_timings(encode_prediction(p))`: equal for every answer to the same record."""
-    return hashlib.sha256(_stable(p)).hexdigest()
+    return hashlib.sha256(_written(p)[1]).hexdigest()
 
 
 def encode_prediction_and_digest(p: Prediction) -> tuple[bytes, str]:
     """`encode_prediction` and `stable_digest` for the price of one of them."""
-    stable = _stable(p)
-    return _with_timings(stable, p.timings), hashlib.sha256(stable).hexdigest()
+    value, stable = _written(p)
+    return value, hashlib.sha256(stable).hexdigest()
 
 
 def without_timings(value: bytes) -> bytes:
@@ -111,47 +112,49 @@ def encode_numbers(rows: Sequence[Sequence[float]]) -> list[bytes]:
     return orjson.dumps(rows)[2:-2].split(b"],[")
 
 
-def _stable(p: Prediction) -> bytes:
-    begin, end = _around(p.model, p.degraded, p.redactions) if p.redactions else _around_clear(p.model, p.degraded)
+def _written(p: Prediction) -> tuple[bytes, bytes]:
+    """The value with its timings and without them."""
     outputs = encode_outputs(p.outputs) if p.encoded is None else p.encoded
-    return b"".join((begin, quoted(p.id), b',"outputs":', outputs, end))
+    given = (outputs, _redactions(p.redactions) if p.redactions else _NO_REDACTIONS)
+    timed, timeless = _templates(p.model, p.degraded)
+    value, stable = timed.write(p, given), timeless.write(p, given)
+    if value is None:
+        # The difference between two machines' clocks can be negative or absurd; it must not spoil the answer.
+        value = timed.write(replace(p, timings=_clamped(p.timings)), given)
+    if value is None or stable is None:
+        raise TypeError("a prediction of other types than its own")
+    return value, stable
 
 
-def _around(model: ModelRef, degraded: bool, redactions: Mapping[str, int]) -> tuple[bytes, bytes]:
-    """What stands before the id and behind the outputs."""
+@lru_cache(maxsize=256)
+def _templates(model: ModelRef, degraded: bool) -> tuple[Template, Template]:
+    """Of a model's result values with timings and without. Given: the JSON of `outputs`, and `_redactions`."""
     parameters: dict[str, ParameterValue] = {
         "status": "prediction",
         "served_by": f"{model.name}:{model.version}{_DIGEST_MARK}{model.digest}",
         "licence": model.licence,
         "degraded": degraded,
-        "redactions": sum(redactions.values()),
     }
-    for entity_type in sorted(redactions):
-        parameters[_REDACTIONS + entity_type] = redactions[entity_type]
     names = orjson.dumps({"model_name": model.name, "model_version": model.version})
-    return names[:-1] + b',"id":', b',"parameters":%b}' % orjson.dumps(parameters)
-
-
-@lru_cache(maxsize=256)
-def _around_clear(model: ModelRef, degraded: bool) -> tuple[bytes, bytes]:
-    """The same for all answers of a model to records without personal data."""
-    return _around(model, degraded, {})
-
-
-def _with_timings(stable: bytes, timings: Timings) -> bytes:
-    queue_us, redact_us, infer_us, total_us = timings.queue_us, timings.redact_us, timings.infer_us, timings.total_us
-    most = MAX_SAFE_INTEGER
-    if not (0 <= queue_us <= most and 0 <= redact_us <= most and 0 <= infer_us <= most and 0 <= total_us <= most):
-        # The difference between two machines' clocks can be negative or absurd; it must not spoil the answer.
-        queue_us, redact_us, infer_us, total_us = (
-            min(max(value, 0), most) for value in (queue_us, redact_us, infer_us, total_us)
-        )
-    return joined(
-        (
-            stable[:-2], b',"timing_queue_us":', queue_us, b',"timing_redact_us":', redact_us,
-            b',"timing_infer_us":', infer_us, b',"timing_total_us":', total_us, b"}}",
-        )
+    stable = (
+        names[:-1].decode() + ',"id":"', Field("id", "text"), '","outputs":', Field("0", "given"),
+        f',"parameters":{orjson.dumps(parameters)[:-1].decode()},', Field("1", "given"),
     )  # fmt: skip
+    timings = [Field(f"timings.{name}", "count", f',"{member}":'.encode()) for member, name in _TIMING_FIELDS.items()]
+    return template([*stable, *timings, "}}"]), template([*stable, "}}"])
+
+
+def _redactions(redactions: Mapping[str, int]) -> bytes:
+    """The members that say how often what was replaced."""
+    counts = {_REDACTIONS + entity_type: redactions[entity_type] for entity_type in sorted(redactions)}
+    return orjson.dumps({"redactions": sum(redactions.values()), **counts})[1:-1]
+
+
+_NO_REDACTIONS = _redactions({})
+
+
+def _clamped(timings: Timings) -> Timings:
+    return Timings(*[min(max(getattr(timings, name), 0), MAX_SAFE_INTEGER) for name in _TIMING_FIELDS.values()])
 
 
 def _refuse_null(outputs: bytes) -> None:

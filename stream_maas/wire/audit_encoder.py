@@ -11,11 +11,12 @@ An event's place in its chain is known only when it joins a transaction (ledger/
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any
 
 import orjson
 
-from stream_maas.records import BatchPosition, Decision, Link, RedactionReport, Writer
+from stream_maas.records import Decision, Link, RedactionReport, Writer
 from stream_maas.wire.audit import (
     AUDIT_SCHEMA,
     decision_type,
@@ -27,33 +28,15 @@ from stream_maas.wire.audit import (
     service_source,
     writer_members,
 )
-from stream_maas.wire.headers import audit_id
-from stream_maas.wire.pieces import joined, quoted
-from stream_maas.wire.tensors import MAX_SAFE_INTEGER
+from stream_maas.wire.templates import Field, Form, Template, template
 
 _REST = '}},"datacontenttype":"application/json","dataschema":"%s","id":' % AUDIT_SCHEMA  # noqa: UP031 - braces
 """What follows `data.writer.session`."""
-
-
-class _Frame(NamedTuple):
-    """What the events of one model call have in common, cut where something of an event's own stands."""
-
-    to_index: bytes
-    to_caller: bytes
-    to_input: bytes
-    to_output: bytes
-    to_redaction: bytes
-    to_request_id: bytes
-    to_offset: bytes
-    to_timestamp: bytes
-    to_queue: bytes
-    to_writer: bytes
-    rest: bytes
-    end: bytes
-
-    @classmethod
-    def of(cls, **texts: str) -> _Frame:
-        return cls(**{name: text.encode() for name, text in texts.items()})
+_SHARED = ("topic", "lane", "status", "code", "model", "model_name", "id_source", "degraded", "policy")
+"""Fields of a `Decision` that most predictions of a worker have in common. What clients choose freely is not among
+them: there would be no end of templates."""
+_shared = attrgetter(*_SHARED)
+_MOST_TEMPLATES = 64
 
 
 class AuditEncoder:
@@ -64,68 +47,66 @@ class AuditEncoder:
         self._writer = writer
         self._described = _sorted(**writer_members(writer, None))[:-1]
         """Without its closing brace: the session follows."""
-        self._shared: tuple[Any, ...] = ()
-        """What `_frame` was made of."""
-        self._frame = _Frame(*[b""] * len(_Frame._fields))
+        self._templates: dict[object, tuple[Template, Template]] = {}
+        self._last: tuple[Template, Template] | None = None
+        """The templates that the last prediction was written with."""
+        self._time = 0, rfc3339(0).encode()
         self._clear: tuple[str, RedactionReport | None, bytes] = ("", None, b"")
 
     def encode(self, d: Decision, *, time_us: int) -> tuple[bytes, bytes]:
         """(head, tail): with `session_member(link)` in between it is what `encode_audit` writes, byte for byte."""
-        batch, label, score_ppm, output_digest, t = d.batch, d.label, d.score_ppm, d.output_digest, d.timings
-        if batch is None or label is None or score_ppm is None or output_digest is None or not _is_usual(d):
-            return _halves(encode_event(d, self._writer, time_us=time_us, link=None))
-        shared = (
-            time_us, batch.id, batch.size, t.infer_us, d.topic, d.partition, d.lane, d.status, d.code, d.model,
-            d.model_name, d.id_source, d.priority, d.degraded, d.policy, d.attempt,
-        )  # fmt: skip
-        if shared != self._shared:
-            self._frame = self._new_frame(d, batch, time_us)
-            self._shared = shared
-        (
-            to_index, to_caller, to_input, to_output, to_redaction, to_request_id, to_offset, to_timestamp, to_queue,
-            to_writer, rest, end,
-        ) = self._frame  # fmt: skip
-        box = "" if d.box is None else f'"box":"{d.box}",'
-        digest = "" if d.input_digest is None else f',"digest":"{d.input_digest}"'
-        trace = "" if d.trace_id is None else f'"trace_id":"{d.trace_id}",'
-        head = joined(
-            (
-                to_index, batch.index, to_caller, _caller(d), to_input, box, b'"bytes":', d.input_bytes, digest,
-                to_output, output_digest, b'","label":', _known(label), b',"score_ppm":', score_ppm,
-                to_redaction, self._redaction(d), to_request_id, quoted(d.request_id), to_offset, d.offset,
-                to_timestamp, d.timestamp_ms, to_queue, t.queue_us, b',"redact":', t.redact_us, b',"total":',
-                t.total_us, b"},", trace, to_writer,
-            )
-        )  # fmt: skip
-        return head, joined((rest, d.offset, end))
+        if d.batch is not None and d.output_digest is not None:
+            if time_us != self._time[0]:
+                self._time = time_us, rfc3339(time_us).encode()
+            given = (_caller(d), self._redaction(d), self._time[1])
+            head = self._last[0].write(d, given) if self._last is not None else None
+            if self._last is None or head is None:
+                self._last = self._templates_for(d)
+                head = self._last[0].write(d, given)
+            if head is not None and (tail := self._last[1].write(d, given)) is not None:
+                return head, tail
+        return _halves(encode_event(d, self._writer, time_us=time_us, link=None))
 
-    def _new_frame(self, d: Decision, batch: BatchPosition, time_us: int) -> _Frame:
-        degraded = "true" if d.degraded else "false"
-        model, policy, request = "", "", {"id_source": d.id_source, "lane": d.lane}
-        if d.model is not None:
-            model = f'"model":{_sorted(**model_members(d.model))},'
-        if d.policy:
-            policy = f'"policy":{orjson.dumps(policy_members(d.policy)).decode()},'
+    def _templates_for(self, d: Decision) -> tuple[Template, Template]:
+        shared = _shared(d)
+        if shared not in self._templates:
+            if len(self._templates) >= _MOST_TEMPLATES:
+                self._templates.clear()
+            self._templates[shared] = self._new_templates(d)
+        return self._templates[shared]
+
+    def _new_templates(self, d: Decision) -> tuple[Template, Template]:
+        """Of heads and tails; names stand in canonical order. Given: `caller`, `redaction`, the time."""
+        request = {"id_source": d.id_source, "lane": d.lane}
         if d.model_name is not None:
             request["model_name"] = d.model_name
         code = "" if d.code is None else f'"code":"{d.code}",'
-        source, written = _quoted(service_source(self._writer.app)), rfc3339(time_us)
-        return _Frame.of(
-            to_index=f'{{"data":{{"batch":{{"id":{_quoted(batch.id)},"index":',
-            to_caller=f',"size":{batch.size}}},',
-            to_input=f'{code}"degraded":{degraded},"input":{{',
-            to_output=f'}},{model}"output":{{"digest":"',
-            to_redaction=f'}},{policy}"redaction":',
-            to_request_id=f',"request":{{"attempt":{d.attempt},"id":',
-            to_offset=f',{_sorted(**request)[1:-1]},"offset":',
-            to_timestamp=f',"partition":{d.partition},"priority":{d.priority},"timestamp_ms":',
-            to_queue=(
-                f',"topic":{_quoted(d.topic)}}},"status":"{d.status}","timings_us":{{"infer":{d.timings.infer_us},"queue":'
-            ),
-            to_writer=f'"writer":{self._described}',
-            rest=_REST + _quoted(audit_id(d.topic, d.partition, 0))[:-2],
-            end=f'","source":{source},"specversion":"1.0","time":"{written}","type":"{decision_type(d.code)}"}}',
-        )
+        model = "" if d.model is None else f'"model":{_sorted(**model_members(d.model))},'
+        policy = f'"policy":{orjson.dumps(policy_members(d.policy)).decode()},' if d.policy else ""
+        source = _quoted(service_source(self._writer.app))
+        head = (
+            '{"data":{"batch":{"id":"', Field("batch.id", "text"), '","index":', Field("batch.index", "number"),
+            ',"size":', Field("batch.size", "number"), "},", Field("0", "given"),
+            f'{code}"degraded":{_quoted(d.degraded)},"input":{{', _optional("box", "ascii", '"box":"', '",'),
+            '"bytes":', Field("input_bytes", "number"), _optional("input_digest", "ascii", ',"digest":"', '"'),
+            f'}},{model}"output":{{"digest":"', Field("output_digest", "ascii"),
+            '"', _optional("label", "text", ',"label":"', '"'), _optional("score_ppm", "number", ',"score_ppm":'),
+            f'}},{policy}"redaction":', Field("1", "given"), ',"request":{"attempt":', Field("attempt", "number"),
+            ',"id":"', Field("request_id", "text"),
+            f'",{_sorted(**request)[1:-1]},"offset":', Field("offset", "number"),
+            ',"partition":', Field("partition", "number"), ',"priority":', Field("priority", "number"),
+            ',"timestamp_ms":', Field("timestamp_ms", "number"),
+            f',"topic":{_quoted(d.topic)}}},"status":"{d.status}","timings_us":{{"infer":',
+            Field("timings.infer_us", "number"), ',"queue":', Field("timings.queue_us", "number"), ',"redact":', Field("timings.redact_us", "number"),
+            ',"total":', Field("timings.total_us", "number"), "},",
+            _optional("trace_id", "ascii", '"trace_id":"', '",'), f'"writer":{self._described}',
+        )  # fmt: skip
+        tail = (
+            f"{_REST}{_quoted(d.topic)[:-1]}:", Field("partition", "number"), ":", Field("offset", "number"),
+            f'","source":{source},"specversion":"1.0","time":"', Field("2", "given"),
+            f'","type":"{decision_type(d.code)}"}}',
+        )  # fmt: skip
+        return template(head, like=d, shared=_SHARED), template(tail)
 
     def _redaction(self, d: Decision) -> bytes:
         if d.redactions:
@@ -153,18 +134,6 @@ def _halves(value: bytes) -> tuple[bytes, bytes]:
     return value[:place], value[place:]
 
 
-def _is_usual(d: Decision) -> bool:
-    """A prediction of a model call at hours that JSON's readers can keep."""
-    t = d.timings
-    return (
-        -MAX_SAFE_INTEGER <= d.timestamp_ms <= MAX_SAFE_INTEGER
-        and -MAX_SAFE_INTEGER <= t.queue_us <= MAX_SAFE_INTEGER
-        and -MAX_SAFE_INTEGER <= t.total_us <= MAX_SAFE_INTEGER
-        and -MAX_SAFE_INTEGER <= t.infer_us <= MAX_SAFE_INTEGER
-        and -MAX_SAFE_INTEGER <= t.redact_us <= MAX_SAFE_INTEGER
-    )
-
-
 def _caller(d: Decision) -> bytes:
     if d.subject_ref is None and d.consent_ref is None:
         return _application(d.app, d.basis, d.principal, d.purpose, d.tenant)
@@ -188,12 +157,12 @@ def _caller_member(**members: str | None) -> bytes:
     return f'"caller":{_sorted(**known)},'.encode() if known else b""
 
 
-def _quoted(text: str) -> str:
-    return orjson.dumps(text).decode()
+def _optional(path: str, form: Form, before: str, after: str = "") -> Field:
+    return Field(path, form, before.encode(), after.encode(), optional=True)
 
 
-_known = lru_cache(maxsize=256)(orjson.dumps)
-"""JSON of a text that stands in many events."""
+def _quoted(value: str | bool) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _sorted(**members: Any) -> str:
