@@ -97,8 +97,8 @@ class AuditEncoder:
             ',"partition":', Field("partition", "number"), ',"priority":', Field("priority", "number"),
             ',"timestamp_ms":', Field("timestamp_ms", "number"),
             f',"topic":{_quoted(d.topic)}}},"status":"{d.status}","timings_us":{{"infer":',
-            Field("timings.infer_us", "number"), ',"queue":', Field("timings.queue_us", "number"), ',"redact":', Field("timings.redact_us", "number"),
-            ',"total":', Field("timings.total_us", "number"), "},",
+            Field("timings.infer_us", "number"), ',"queue":', Field("timings.queue_us", "number"),
+            ',"redact":', Field("timings.redact_us", "number"), ',"total":', Field("timings.total_us", "number"), "},",
             _optional("trace_id", "ascii", '"trace_id":"', '",'), f'"writer":{self._described}',
         )  # fmt: skip
         tail = (
