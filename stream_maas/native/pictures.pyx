@@ -1,5 +1,5 @@
 """Finds where identifiers of letters and digits may stand, by their pictures: the walk of privacy/codes.py, at once for
-all pictures, from every beginning of a word."""
+all pictures, from every beginning of a word. What stands there is read by the rules of its picture."""
 
 cimport cython
 
@@ -7,6 +7,7 @@ cdef enum:
     ASCII = 128
     OTHER = 63  # "?": what the picture shows of a character that is not ASCII
     MOST_NODES = 0xFFFF
+    MOST_CHARS = 64  # of a picture
 
 
 cdef class Pictures:
@@ -21,7 +22,7 @@ cdef class Pictures:
     cdef Py_ssize_t _longest_lead  # before the first digit
     cdef int[::1] _ends  # node -> the picture that ends there, -1 for none
 
-    def __cinit__(self, pictures):
+    def __cinit__(self, pictures, *_):
         """Raises ValueError for a picture without a digit, and for more than can be numbered."""
         cdef str picture, sign
         cdef int code, node, made = 1
@@ -86,3 +87,80 @@ cdef class Pictures:
                 if at >= size:
                     break
         return found
+
+
+@cython.final
+cdef class _Rule:
+    """A rule of a picture. See `_Rule` in privacy/codes.py."""
+
+    cdef bint any_case
+    cdef object has_form, cue, not_after, verify
+    cdef str entity_type, name
+    cdef int score
+
+    def __init__(self, any_case, has_form, cue, not_after, verify, entity_type, name, score):
+        self.any_case, self.has_form, self.cue, self.not_after = any_case, has_form, cue, not_after
+        self.verify, self.entity_type, self.name, self.score = verify, entity_type, name, score
+
+
+cdef class Codes(Pictures):
+    """Finds candidates: `CodeFinder.find` in privacy/codes.py, whose rules and neighbours are handed in."""
+
+    cdef list _rules  # number of the picture -> its rules
+    cdef object _cues, _is_inside_uuid, _span
+
+    def __init__(self, pictures, rules, cues, is_inside_uuid, span):
+        if len(rules) != len(pictures) or max(map(len, pictures), default=0) > MOST_CHARS:
+            raise ValueError("pictures without rules, or longer than there is room for")
+        self._rules = [tuple([_Rule(*rule) for rule in of_picture]) for of_picture in rules]
+        self._cues, self._is_inside_uuid, self._span = cues, is_inside_uuid, span
+
+    def codes(self, str text not None, str hint, known):
+        """Candidates, overlapping or not. `hint`: entity type whose rows need no announcing word."""
+        cdef list found = []
+        cdef Py_ssize_t start, end
+        cdef int number
+        for start, end, number in self.find(text):
+            code = self._in_stretch(text, start, end, <tuple>self._rules[number], hint)
+            if code is not None:
+                found.append(code)
+        return found
+
+    cdef object _in_stretch(self, str text, Py_ssize_t start, Py_ssize_t end, tuple rules, str hint):
+        """The code that [start, end) is, if it is one by the rules of its picture."""
+        cdef unsigned char letters[MOST_CHARS]
+        cdef Py_ssize_t at
+        cdef int count = 0
+        cdef bint is_upper = True
+        cdef Py_UCS4 character
+        cdef str value = None
+        cdef object announced = None
+        cdef _Rule rule
+        for at in range(start, end):  # no longer than the longest picture
+            character = text[at]
+            if character < ASCII and self._is_alphanumeric[character]:
+                if c'a' <= character <= c'z':
+                    is_upper = False
+                    character = <Py_UCS4>(<unsigned int>character - 32)
+                letters[count] = <unsigned char>character
+                count += 1
+        for rule in rules:
+            if not (is_upper or rule.any_case):
+                continue
+            if value is None:
+                value = letters[:count].decode("ascii")
+            if not rule.has_form(value):
+                continue
+            if rule.not_after is not None and start and rule.not_after(text[start - 1]):
+                continue
+            if rule.cue is not None and hint != rule.entity_type:
+                if announced is None:
+                    announced = self._cues.before(text, start) | self._cues.after(text, end)
+                if rule.cue not in announced:
+                    continue
+            if rule.verify is not None and not rule.verify(value):
+                continue
+            if self._is_inside_uuid(text, start, end):
+                return None
+            return self._span((start, end, rule.entity_type, rule.name, rule.score))
+        return None

@@ -9,9 +9,10 @@ its picture does not occur.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import ModuleType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from stream_maas import native
 from stream_maas.privacy.cues import CueIndex, Key
@@ -45,6 +46,11 @@ class _Rule(NamedTuple):
     not_after: Callable[[str], object] | None
 
 
+def _as_tuple(rule: _Rule) -> tuple[Any, ...]:
+    row, has_form, cue, not_after = rule
+    return row.any_case, has_form, cue, not_after, row.verify, row.entity_type, row.name, row.score
+
+
 class CodeFinder:
     """Finds candidates of all `Code` rows in folded text."""
 
@@ -63,13 +69,11 @@ class CodeFinder:
                     rules = self._rules.setdefault(plain, [])
                     if rule not in rules:
                         rules.append(rule)
-        self._written = list(self._rules)
-        self._numbers = {picture: number for number, picture in enumerate(self._written)}
-        self.stretches: Callable[[str], Iterable[tuple[int, int, int]]] = (
-            kernel.Pictures(self._written).find if kernel else self._stretches
-        )
-        """Text -> begin, end, and number of the picture, wherever one stands with no ASCII letter or digit around."""
-        self._by_number = list(self._rules.values())
+        self.find: Callable[[str, str | None, Known], list[Span]] = self.find_in_python
+        """Candidates, overlapping or not: (text, entity type whose rows need no announcing word, known numbers)."""
+        if kernel is not None:
+            self.find = self._compiled(kernel).codes
+            return
         self._prefixes = {picture: beginnings(picture, self._rules) for picture in self._rules}
         tails: dict[str, list[str]] = {}
         for picture in self._rules:
@@ -84,6 +88,11 @@ class CodeFinder:
         """What stands before the first digit of a picture."""
         self._lead_widths = sorted(set(map(len, self._leads)))
 
+    def _compiled(self, kernel: ModuleType) -> Any:
+        rules = [[_as_tuple(rule) for rule in of_picture] for of_picture in self._rules.values()]
+        make = partial(tuple.__new__, Span)
+        return kernel.Codes(list(self._rules), rules, self._cues, is_inside_uuid, make)
+
     def gate_pattern(self) -> str:
         """What the gate must know: all pictures, with what may stand around them, and the country that a form begins
         with, since two letters and a number alone are in many texts."""
@@ -97,16 +106,17 @@ class CodeFinder:
             return [picture]
         return sorted({match.group(1).lower() + picture[2:] for match in countries if match})
 
-    def find(self, text: str, hint: str | None, known: Known) -> list[Span]:
-        """Candidates, overlapping or not. `hint`: entity type whose rows need no announcing word."""
-        codes = (
-            self._in_stretch(text, start, end, self._by_number[number], hint)
-            for start, end, number in self.stretches(text)
-        )
-        return [code for code in codes if code is not None]
+    def find_in_python(self, text: str, hint: str | None, known: Known) -> list[Span]:
+        """`find` without the kernel."""
+        found = []
+        for start, end, picture in self._stretches(text):
+            code = self._in_stretch(text, start, end, self._rules[picture], hint)
+            if code is not None:
+                found.append(code)
+        return found
 
-    def _stretches(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """`stretches` without the kernel."""
+    def _stretches(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Begin, end, and picture, wherever one stands with no ASCII letter or digit around."""
         # The blank is a neighbour for what opens the text; a character of the text is one further on in the picture.
         picture = b" " + text.encode("ascii", "replace").translate(_PICTURE)
         for match in self._search.finditer(picture):
@@ -118,7 +128,7 @@ class CodeFinder:
                     for one in self._prefixes[word.group(1).decode("ascii")] if word else ():
                         end = start + len(one)
                         if picture[end : end + 1] not in (b"A", b"9"):
-                            yield start - 1, end - 1, self._numbers[one]
+                            yield start - 1, end - 1, one
 
     def _in_stretch(self, text: str, start: int, end: int, rules: Sequence[_Rule], hint: str | None) -> Span | None:
         """The code that [start, end) is, if it is one by the rules of its picture."""

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from types import ModuleType
+from typing import Any, Final, NamedTuple
 
+from stream_maas import native
 from stream_maas.privacy import encoded, rows, shapes
 from stream_maas.privacy.codes import CodeFinder
 from stream_maas.privacy.cues import CueIndex
@@ -29,6 +31,7 @@ from stream_maas.privacy.runs import FEWEST_DIGITS, RUN_PATTERN
 from stream_maas.privacy.spans import Known, Span, resolve
 from stream_maas.privacy.transform import PLACEHOLDER, cut, placeholder
 
+_KERNEL: Final = native.load("searching")
 _MOST_ROUNDS: Final = 32
 """Ordinary texts need two. Text made to need more is refused, since every round reads all of it."""
 _NO_DIGITS: Final = bytes(code for code in range(256) if not 48 <= code < 58)
@@ -61,7 +64,14 @@ class _Asked(NamedTuple):
 class Detector:
     """Finds spans in one text after another. Keeps nothing of them; may be used from several threads."""
 
-    def __init__(self, recognizers: Sequence[Recognizer], engine: Engine) -> None:
+    search: Callable[[Folded, str | None, Known], tuple[list[Span], str]]
+    """`find` for a text that is folded already, and the folded text with its finds masked: in that, nothing is found any
+    more as long as the known numbers do not grow. (folded, hint, known)."""
+
+    def __init__(
+        self, recognizers: Sequence[Recognizer], engine: Engine, kernel: ModuleType | None = _KERNEL
+    ) -> None:
+        """`kernel`: the compiled twin of the search, None for Python."""
         cues = CueIndex()
         numbers = NumberFinder([row for row in recognizers if isinstance(row, Number)], cues)
         codes = CodeFinder([row for row in recognizers if isinstance(row, Code)], cues)
@@ -99,6 +109,17 @@ class Detector:
         self.strong_integer = numbers.strong_integer
         self.announced = frozenset(row.name for row in recognizers if _is_announced(row))
         """Names of the recognizers whose finds depend on what stands around them."""
+        self.search = self.search_in_python if kernel is None else self._compiled(kernel).search
+
+    def _compiled(self, kernel: ModuleType) -> Any:
+        kinds = [(index in self._plain) + 2 * (index in self._open_ended) for index in range(len(self._finders))]
+        seldom = _beside_placeholders, _without_parts, resolve, _with_extensions, _before_masking, _in_original
+        rows_and_types = self._number_rows, KNOWN_RECOGNIZER, _PHONE
+        looks = left, Left.NOTHING, Left.NAMES
+        limits = _MOST_ROUNDS, FEWEST_DIGITS
+        return kernel.Search(
+            self._gate, self._finders, self._always, kinds, rows_and_types, looks, seldom, placeholder, limits
+        )
 
     def is_clear(self, text: str) -> bool:
         """True if nothing can be found in `text`, nor in any of its lines by itself. Field names are not considered.
@@ -119,9 +140,8 @@ class Detector:
         """
         return self.search(fold(text), hint, {} if known is None else known)[0]
 
-    def search(self, folded: Folded, hint: str | None, known: Known) -> tuple[list[Span], str]:
-        """`find` for a text that is folded already, and the folded text with its finds masked: in that, nothing is
-        found any more as long as `known` does not grow."""
+    def search_in_python(self, folded: Folded, hint: str | None, known: Known) -> tuple[list[Span], str]:
+        """`search` without the kernel."""
         found: list[Span] = []
         rest = folded.text
         for _ in range(_MOST_ROUNDS):

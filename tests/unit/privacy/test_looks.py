@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stream_maas import native
+from stream_maas.privacy import detect
 from stream_maas.privacy.detect import Detector
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.recognizers import RECOGNIZERS
@@ -58,9 +62,12 @@ def test_nothing_is_found_in_what_a_search_has_left(text: str) -> None:
         ("Ana Silva 4111 1111 1111 1111", 2),  # a name
     ],
 )
-def test_most_texts_are_looked_at_once(text: str, looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kernel", [None, native.load("searching")], ids=["python", "kernel"])
+def test_most_texts_are_looked_at_once(
+    text: str, looks: int, kernel: ModuleType | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = []
     look = DETECTOR._gate
-    monkeypatch.setattr(DETECTOR, "_gate", lambda folded: taken.append(folded) or look(folded))
-    DETECTOR.find(text)
+    monkeypatch.setattr(detect, "compile_gate", lambda *_: lambda folded: taken.append(folded) or look(folded))
+    Detector(RECOGNIZERS, "re2", kernel).find(text)
     assert len(taken) == looks
