@@ -1,12 +1,9 @@
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 Found = TypeVar("Found")
-_Rule = tuple[bool, Callable[[str], object], object, Callable[[str], object] | None, Callable[[str], bool] | None, str, str, int]
-
-class _Cues(Protocol):
-    def before(self, text: str, start: int) -> frozenset[Any]: ...
-    def after(self, text: str, end: int) -> frozenset[Any]: ...
+_Ask = Callable[[str], object]
+_Rule = tuple[bool, _Ask, object, _Ask | None, _Ask | None, str, str, int]
 
 class Pictures:
     def __init__(self, pictures: Sequence[str]) -> None: ...
@@ -17,7 +14,7 @@ class Codes(Pictures, Generic[Found]):
         self,
         pictures: Sequence[str],
         rules: Sequence[Sequence[_Rule]],
-        cues: _Cues,
+        cues: Any,
         is_inside_uuid: Callable[[str, int, int], bool],
         span: Callable[[tuple[int, int, str, str, int]], Found],
     ) -> None: ...

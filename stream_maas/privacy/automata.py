@@ -134,8 +134,12 @@ class Automaton:
 
 
 def _cost(characters: Ranges) -> int:
-    """0 for a set that holds all small letters: to have read one tells next to nothing."""
-    return 0 if any(low <= ord("a") and ord("z") <= high for low, high in characters) else 1
+    """0 for a set that holds all small letters, or all capitals and digits: to have read one tells next to nothing."""
+    return 0 if _hold(characters, "a", "z") or (_hold(characters, "A", "Z") and _hold(characters, "0", "9")) else 1
+
+
+def _hold(characters: Ranges, first: str, last: str) -> bool:
+    return any(low <= ord(first) and ord(last) <= high for low, high in characters)
 
 
 def _alphabet(sets: Iterable[Ranges]) -> tuple[bytes, dict[Ranges, tuple[int, ...]]]:

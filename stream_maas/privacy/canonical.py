@@ -9,9 +9,11 @@ import ipaddress
 from collections.abc import Callable
 from typing import Final
 
+from stream_maas import native
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.phones import split_extension
 
+_KERNEL: Final = native.load("writing")
 _TRUNK_CODES: Final = frozenset(("39",))
 """Italy keeps the leading zero in international form; everybody else drops it."""
 _NO_DIGITS: Final = bytes(code for code in range(128) if not chr(code).isdigit())
@@ -20,11 +22,12 @@ _NOT_IN_CODES: Final = bytes(code for code in range(128) if not chr(code).isalnu
 
 def canonical(entity_type: str, value: str, calling_code: str = "") -> str:
     """The canonical form of `value`. `calling_code`: country of a telephone number written in national form."""
+    form = _FORMS.get(entity_type)
+    if form is None and _COMPILED_CODE is not None and (code := _COMPILED_CODE(value)) is not None:
+        return code
     # Printable ASCII folds to itself.
     text = value if value.isascii() and value.isprintable() else fold(value).text
-    if entity_type == "PHONE":
-        return _phone(text, calling_code)
-    return _FORMS.get(entity_type, _code)(text)
+    return form(text, calling_code) if form is not None else _code(text)
 
 
 def _phone(text: str, calling_code: str) -> str:
@@ -57,22 +60,22 @@ def _digits(text: str) -> str:
     return text.encode("ascii", "ignore").translate(None, _NO_DIGITS).decode("ascii")
 
 
-def _email(text: str) -> str:
+def _email(text: str, _: str) -> str:
     return text.strip().lower().replace("%40", "@")
 
 
-def _name(text: str) -> str:
+def _name(text: str, _: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _address(text: str) -> str:
+def _address(text: str, _: str) -> str:
     try:
         return str(ipaddress.ip_address(text.strip().strip("[]").partition("%")[0]))
     except ValueError:
         return text.strip().lower()
 
 
-def _exact(text: str) -> str:
+def _exact(text: str, _: str) -> str:
     return text.strip()
 
 
@@ -83,7 +86,10 @@ def _code(text: str) -> str:
     return "".join(filter(str.isalnum, text)).upper()
 
 
-_FORMS: Final[dict[str, Callable[[str], str]]] = {
+_COMPILED_CODE: Final[Callable[[str], str | None] | None] = _KERNEL.code if _KERNEL else None
+"""`_code` for printable ASCII, which folds to itself; None for any other text."""
+_FORMS: Final[dict[str, Callable[[str, str], str]]] = {
+    "PHONE": _phone,
     "EMAIL": _email,
     "PERSON": _name,
     "ADDRESS": _name,

@@ -65,12 +65,10 @@ class Detector:
     """Finds spans in one text after another. Keeps nothing of them; may be used from several threads."""
 
     search: Callable[[Folded, str | None, Known], tuple[list[Span], str]]
-    """`find` for a text that is folded already, and the folded text with its finds masked: in that, nothing is found any
-    more as long as the known numbers do not grow. (folded, hint, known)."""
+    """`find` for a text that is folded already, and the folded text with its finds masked: in that, nothing is found
+    any more as long as the known numbers do not grow. (text, hint, known numbers)."""
 
-    def __init__(
-        self, recognizers: Sequence[Recognizer], engine: Engine, kernel: ModuleType | None = _KERNEL
-    ) -> None:
+    def __init__(self, recognizers: Sequence[Recognizer], engine: Engine, kernel: ModuleType | None = _KERNEL) -> None:
         """`kernel`: the compiled twin of the search, None for Python."""
         cues = CueIndex()
         numbers = NumberFinder([row for row in recognizers if isinstance(row, Number)], cues)

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
+from stream_maas import native
 from stream_maas.privacy.canonical import canonical
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.keys import PseudonymKey
@@ -29,6 +30,7 @@ MOST_CHARS_KEPT: Final = 4
 _LARGEST_SHARE_KEPT: Final = 2
 """A value with fewer than twice the characters to keep is masked as a whole."""
 _HEX_TO_LETTERS: Final = bytes.maketrans(b"0123456789abcdef", PSEUDONYM_LETTERS.encode("ascii"))
+_KERNEL: Final = native.load("writing")
 
 
 class Writing:
@@ -55,10 +57,20 @@ class Writing:
             key = self._key
             if key is None:
                 key = self._key = self._ask_key()
-            mac = key.mac(f"{entity_type}\0{value}".encode("utf-8", "surrogatepass"))
-            letters = hexlify(mac[: PSEUDONYM_CHARS // 2]).translate(_HEX_TO_LETTERS).decode("ascii")
-            self._pseudonyms[entity_type, value] = written = f"{entity_type}_{key.kid}_{letters}"
+            self._pseudonyms[entity_type, value] = written = _spell(entity_type, value, key)
         return written
+
+
+def spell_in_python(entity_type: str, value: str, key: PseudonymKey) -> str:
+    """The pseudonym of a canonical value."""
+    mac = key.mac(f"{entity_type}\0{value}".encode("utf-8", "surrogatepass"))
+    letters = hexlify(mac[: PSEUDONYM_CHARS // 2]).translate(_HEX_TO_LETTERS).decode("ascii")
+    return f"{entity_type}_{key.kid}_{letters}"
+
+
+_spell: Final[Callable[[str, str, PseudonymKey], str]] = (
+    _KERNEL.Pseudonyms(PSEUDONYM_LETTERS, PSEUDONYM_CHARS).spell if _KERNEL else spell_in_python
+)
 
 
 class Operator(Protocol):

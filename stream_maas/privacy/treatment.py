@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from stream_maas import native
 from stream_maas.privacy.chunks import CHUNK_CHARS, find_in_chunks
 from stream_maas.privacy.detect import Detector, learn
 from stream_maas.privacy.fold import Folded, fold
@@ -31,6 +32,7 @@ from stream_maas.privacy.spans import Known, Span, resolve
 from stream_maas.privacy.transform import PLACEHOLDER, TOKEN, before, substitute, view
 from stream_maas.records import RedactionReport
 
+_KERNEL: Final = native.load("writing")
 SUBJECT: Final = "DATA_SUBJECT"
 KNOWN_VALUE: Final = "known_value"
 """Recognizer of values that were found elsewhere in the record."""
@@ -268,6 +270,12 @@ class Treatment:
             self._on_trial(self.state.shadow_type)
 
     def _written(self, text: str, spans: list[Span], hint: str | None) -> str:
+        if _WRITE is None or self.listener is not None:
+            return self.written_in_python(text, spans, hint)
+        return _WRITE(self, text, spans, hint)
+
+    def written_in_python(self, text: str, spans: list[Span], hint: str | None) -> str:
+        """`text` with `spans` treated, without the kernel, and each of them told."""
         replacements = []
         is_changed = False
         announced, calling_codes = self.engine.announced, self.engine.calling_codes
@@ -334,6 +342,11 @@ class Treatment:
         self.shadow[entity_type] = self.shadow.get(entity_type, 0) + 1
 
 
+_WRITE: Final[Callable[[Treatment, str, list[Span], str | None], str] | None] = (
+    _KERNEL.Writer(TOKEN.fullmatch, fold, Treatment._remember, Treatment._on_trial, MODEL, "keep").write
+    if _KERNEL
+    else None
+)
 _SEPARATORS: Final = str.maketrans("", "", " -./()")
 
 

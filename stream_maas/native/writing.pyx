@@ -1,0 +1,125 @@
+"""Writes what stands for the finds of a text, and counts them: the loop of `Treatment` in privacy/treatment.py."""
+
+cimport cython
+from cpython.tuple cimport PyTuple_Check, PyTuple_GET_ITEM, PyTuple_GET_SIZE
+
+cdef enum:
+    MAC_BYTES = 32  # of SHA-256
+
+
+cdef inline object field(object span, Py_ssize_t at):
+    """A field of a named tuple."""
+    if not PyTuple_Check(span) or PyTuple_GET_SIZE(span) <= at:
+        raise TypeError("not a find")
+    return <object>PyTuple_GET_ITEM(span, at)
+
+
+@cython.final
+cdef class Pseudonyms:
+    """How pseudonyms are spelled: see `Writing.pseudonym` in privacy/operators.py."""
+
+    cdef unsigned char _letters[16]
+    cdef int _bytes
+
+    def __init__(self, str letters not None, int chars):
+        """`letters`: one for each hexadecimal figure. `chars`: an even number of figures that are written."""
+        cdef bytes figures = letters.encode("ascii")
+        cdef int at
+        if len(figures) != 16 or not 0 < chars <= 2 * MAC_BYTES:
+            raise ValueError("not sixteen letters, or no such number of figures")
+        for at in range(16):
+            self._letters[at] = figures[at]
+        self._bytes = chars // 2
+
+    def spell(self, str entity_type not None, str value not None, key):
+        """The pseudonym of a canonical value."""
+        cdef bytes mac = key.mac(f"{entity_type}\0{value}".encode("utf-8", "surrogatepass"))
+        cdef unsigned char spelled[2 * MAC_BYTES]
+        cdef int at
+        for at in range(self._bytes):
+            spelled[2 * at] = self._letters[<unsigned char>mac[at] >> 4]
+            spelled[2 * at + 1] = self._letters[<unsigned char>mac[at] & 15]
+        return f"{entity_type}_{key.kid}_{spelled[:2 * self._bytes].decode('ascii')}"
+
+
+def code(str text not None):
+    """The letters and digits of `text`, in upper case; None where it holds more than printable ASCII."""
+    cdef bytearray kept = bytearray()
+    cdef Py_UCS4 character
+    for character in text:
+        if not 0x20 <= character < 0x7F:
+            return None
+        if c'0' <= character <= c'9' or c'A' <= character <= c'Z':
+            kept.append(<unsigned char>character)
+        elif c'a' <= character <= c'z':
+            kept.append(<unsigned char>(<unsigned int>character - 32))
+    return kept.decode("ascii")
+
+
+@cython.final
+cdef class Writer:
+    """`write` is `Treatment._written`, but tells nobody of its finds; what it needs of that file is handed in."""
+
+    cdef object _is_token, _fold, _remember, _put_on_trial
+    cdef str _model, _keep
+
+    def __init__(self, is_token, fold, remember, put_on_trial, str model not None, str keep not None):
+        self._is_token, self._fold, self._remember, self._put_on_trial = is_token, fold, remember, put_on_trial
+        self._model, self._keep = model, keep
+
+    def write(self, treatment, str text not None, list spans not None, hint):
+        """`text` with its finds treated; the same object if nothing changed. `treatment`: what is counted."""
+        cdef object state = treatment.state, engine = treatment.engine, writing = treatment.writing
+        cdef object announced = engine.announced, calling_codes = engine.calling_codes
+        cdef object action, operator, name
+        cdef str value, written, entity_type, recognizer
+        cdef list pieces = []
+        cdef Py_ssize_t start, end, position = 0, length = len(text)
+        cdef bint is_changed = False, is_kept
+        for span in spans:
+            start, end, entity_type, recognizer = field(span, 0), field(span, 1), field(span, 2), field(span, 3)
+            if not 0 <= start < end <= length:
+                raise ValueError("a find outside of its text")
+            value = text[start:end]
+            if (value[0] == c'[' or "_" in value or "/" in value) and self._is_token(value):
+                continue
+            action = state.action(entity_type)
+            operator = action.operator
+            name = operator.name
+            written = operator.write(entity_type, value, writing, calling_codes.get(recognizer, ""))
+            if not operator.settled:
+                treatment.unsettled = True
+            if recognizer in announced or recognizer == self._model or hint == entity_type:
+                self._remember(treatment, value, entity_type)
+            is_kept = written == value
+            if not is_kept or name == self._keep:
+                self._count(treatment, entity_type, name, is_kept)
+                if action.shadow:
+                    self._put_on_trial(treatment, entity_type)
+                if not value.isascii() and not treatment.folded:
+                    treatment.folded = field(self._fold(value), 0) != value
+            is_changed = is_changed or not is_kept
+            pieces.append(text[position:start])
+            pieces.append(written)
+            position = end
+        if not is_changed:
+            return text
+        pieces.append(text[position:])
+        return "".join(pieces)
+
+    cdef _count(self, treatment, str entity_type, name, bint is_kept):
+        """See `Treatment._count`."""
+        cdef dict counts
+        if is_kept:
+            treatment.kept += 1
+            return
+        add(treatment.counts, entity_type)
+        add(treatment.operators, name)
+        counts = treatment.places.get(treatment.place)
+        if counts is None:
+            counts = treatment.places[treatment.place] = {}
+        add(counts, entity_type)
+
+
+cdef inline add(dict counts, key):
+    counts[key] = counts.get(key, 0) + 1
