@@ -124,10 +124,9 @@ class WrittenBatch(BatchBuilder):  # type: ignore[misc]
     """A closed batch whose records are written already."""
 
     def __init__(self, records: bytearray, count: int, attributes: int, now_ms: int) -> None:
-        """`attributes`: codec and flags of the batch."""
-        self._records = records
+        """`attributes`: codec and flags of the batch. It is compressed here, where what was written is near."""
+        self._records, self._attributes = _compressed(records, attributes)
         self._relative_offset = count
-        self._attributes = attributes
         self._now_ms = now_ms
         self._producer = (-1, -1, 0)
         self._buffer: bytes | None = None
@@ -140,27 +139,25 @@ class WrittenBatch(BatchBuilder):  # type: ignore[misc]
         self._producer = (producer_id, producer_epoch, base_sequence)
 
     def size(self) -> int:
-        return _HEAD_BYTES + len(self._records) if self._buffer is None else len(self._buffer)
+        return _HEAD_BYTES + len(self._records)
 
     def _build(self) -> bytes:
         if self._buffer is None:
-            records = self._compressed()
-            self._buffer = self._head(records) + records
-            self._records = bytearray()
+            self._buffer = self._head() + self._records
         return self._buffer
 
-    def _compressed(self) -> bytes:
-        """What does not become smaller stays as it is."""
-        if number := self._attributes & _CODEC:
-            compressed = _ENCODERS[number](self._records)
-            if len(compressed) < len(self._records) + _HEAD_BYTES:  # aiokafka's builder counts the head in as well
-                return compressed
-            self._attributes &= ~_CODEC
-        return bytes(self._records)
-
-    def _head(self, records: bytes) -> bytes:
+    def _head(self) -> bytes:
         """KIP-98, "Message Format". The broker sets the base offset and the epoch of its leader."""
         count, now_ms = self._relative_offset, self._now_ms
         checked = _CHECKED_HEAD.pack(self._attributes, count - 1, now_ms, now_ms, *self._producer, count)
-        length = _HEAD_BYTES - _AFTER_LENGTH + len(records)
-        return _HEAD.pack(0, length, -1, _MAGIC, crc32c(checked, records)) + checked
+        length = _HEAD_BYTES - _AFTER_LENGTH + len(self._records)
+        return _HEAD.pack(0, length, -1, _MAGIC, crc32c(checked, self._records)) + checked
+
+
+def _compressed(records: bytearray, attributes: int) -> tuple[bytes, int]:
+    """The records as they are sent, and their attributes. What does not become smaller stays as it is."""
+    if number := attributes & _CODEC:
+        compressed = _ENCODERS[number](records)
+        if len(compressed) < len(records) + _HEAD_BYTES:  # aiokafka's builder counts the head in as well
+            return compressed, attributes
+    return bytes(records), attributes & ~_CODEC
