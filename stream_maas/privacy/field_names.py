@@ -1,4 +1,5 @@
-"""How fields that hold personal data are called, in English, German, French, Spanish, Portuguese and Chinese."""
+"""How fields that hold personal data are called, in English, German, French, Spanish, Portuguese and Chinese; the
+common ones in Italian, Dutch, Polish, Swedish, Russian, Japanese, Korean, Arabic and Hindi as well."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "email", "emailaddress", "mail", "mailaddress", "emailid", "useremail", "mailto",
         "emailadresse", "mailadresse", "courriel", "adressemail", "correo", "correoelectronico", "correio",
         "correioeletronico", "邮箱", "电子邮箱", "电子邮件", "邮件地址", "郵箱", "電子郵件",
+        "indirizzoemail", "postaelettronica", "emailadres", "adresemail", "почта", "электроннаяпочта", "メール",
+        "メールアドレス", "이메일", "البريد", "الالكتروني", "الإلكتروني", "ईमेल",
     ),
     "PHONE": (
         "phone", "telephone", "tel", "mobile", "mobilephone", "cellphone", "msisdn", "fax", "whatsapp",
@@ -19,6 +22,10 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "numerotelefono", "numerotelefone", "numerocelular",
         "shouji", "shoujihao", "lianxidianhua",
         "电话", "电话号码", "手机", "手机号", "手机号码", "联系电话", "联系方式", "座机", "電話", "手機",
+        "telefoonnummer", "telefoon", "mobiel", "cellulare", "numeroditelefono", "numertelefonu", "komorka",
+        "telefonnr", "телефон", "телефона", "電話番号", "携帯電話", "携帯番号", "전화", "전화번호", "휴대폰",
+        "연락처", "الهاتف", "الجوال",
+        "फोन", "फ़ोन", "मोबाइल",
     ),
     "SSN": ("ssn", "socialsecurity", "socialsecuritynumber", "socialsec", "ussn", "社会安全号", "社会安全号码"),
     "CPF": ("cpf", "cpfcnpj", "cadastropessoafisica", "numerocpf", "cpfdocliente"),
@@ -28,6 +35,8 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "numerocarte",
         "tarjeta", "tarjetadecredito", "numerodetarjeta", "cartao", "cartaodecredito", "numerodocartao",
         "银行卡", "银行卡号", "信用卡", "信用卡号", "卡号", "銀行卡", "卡號",
+        "cartadicredito", "numerocarta", "kaartnummer", "kartakredytowa", "numerkarty", "номеркарты", "カード番号",
+        "카드번호",
     ),
     "IBAN": ("iban", "ibannumber", "bankaccountiban", "kontoiban", "国际银行账号"),
     "CN_ID": (
@@ -40,6 +49,7 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "personalid", "personalausweis", "ausweisnummer", "carteidentite", "numeroidentite", "documentoidentidad",
         "cedula",
         "cedulaidentidad", "documentoidentidade", "dni", "证件号", "证件号码", "身份証",
+        "cartaidentita", "cartadidentita", "identiteitskaart", "dowodosobisty", "numerdowodu",
     ),
     "PERSON": (
         "fullname", "firstname", "lastname", "middlename", "surname", "givenname", "familyname", "forename",
@@ -53,6 +63,9 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "nombrecompleto", "primernombre", "apellido", "nombrecliente", "nomecompleto", "primeironome", "sobrenome",
         "nomecliente",
         "nomemae", "nomedamae", "姓名", "名字", "客户姓名", "联系人", "收件人", "真实姓名", "持卡人",
+        "voornaam", "achternaam", "volledigenaam", "cognome", "nomecognome", "nomeecognome", "imie", "nazwisko",
+        "imieinazwisko", "fornamn", "efternamn", "apellidos", "nombreyapellidos", "nomeesobrenome", "фамилия",
+        "отчество", "фио", "氏名", "名前", "お名前", "이름", "성명", "성함", "الاسم",
     ),
     "ADDRESS": (
         "streetaddress", "postaladdress", "homeaddress", "mailingaddress", "shippingaddress", "billingaddress",
@@ -63,20 +76,28 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "direccion", "calle", "domicilio",
         "endereco", "logradouro", "rua", "enderecoentrega", "地址", "住址", "家庭住址", "收货地址", "通讯地址",
         "详细地址",
+        "adres", "woonadres", "straat", "straatnaam", "indirizzo", "residenza", "adreszamieszkania", "ulica",
+        "adress", "адрес", "住所", "주소", "العنوان", "पता",
     ),
     "POSTAL_CODE": ("cep", "postalcode", "postcode", "zipcode", "codepostal", "codigopostal", "postleitzahl", "邮编",
-    "邮政编码"),
+    "邮政编码",
+        "codicepostale", "kodpocztowy", "почтовыйиндекс", "郵便番号", "우편번호",
+    ),
     "DATE_OF_BIRTH": (
         "dateofbirth", "birthdate", "birthday", "dob", "birthdt", "geburtsdatum", "geburtstag", "datedenaissance",
         "naissance",
         "fechadenacimiento", "fechanacimiento", "datadenascimento", "datanascimento", "datanasc",
         "dtnasc", "dtnascimento", "nascimento", "fechanac", "fecnac", "出生日期",
         "生日", "出生年月",
+        "geboortedatum", "datadinascita", "datanascita", "dataurodzenia", "fodelsedatum", "fodselsdato",
+        "рождения", "датарождения", "生年月日", "생년월일", "الميلاد", "जन्मतिथि",
     ),
     "PASSPORT": (
         "passport", "passportnumber", "passportno", "reisepass", "reisepassnummer", "passnummer", "passeport",
         "pasaporte", "passaporte",
         "护照", "护照号", "护照号码", "護照",
+        "paspoort", "paspoortnummer", "passaporto", "numeropassaporto", "paszport", "numerpaszportu", "паспорт",
+        "паспорта", "パスポート", "旅券番号", "여권번호", "السفر",
     ),
     "DRIVER_LICENCE": (
         "driverlicense", "driverslicense", "driverlicence", "drivinglicence", "drivinglicense", "driverslicence",
@@ -86,11 +107,13 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "dlnumber", "dlno", "driverlicenseno", "fuehrerscheinnr", "fuhrerscheinnr",
         "licenciadeconducir", "licenciaconducir", "驾驶证", "驾照",
         "驾驶证号",
+        "rijbewijs", "rijbewijsnummer", "numeropatente", "prawojazdy", "運転免許証",
     ),
     "LICENCE_PLATE": (
         "licenseplate", "licenceplate", "platenumber", "numberplate", "vehicleregistration", "kennzeichen",
         "immatriculation", "matricula",
         "placa", "placadoveiculo", "车牌", "车牌号", "车牌号码",
+        "kenteken", "targa", "numerrejestracyjny", "госномер",
     ),
     "TRAVEL_PERMIT": ("travelpermit", "通行证", "通行证号", "台胞证", "回乡证"),
     "CNPJ": ("cnpj",),
@@ -110,6 +133,7 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "comptebancaire", "numerodecuenta",
         "numerocuenta", "numerocompte", "cuentabancaria", "contabancaria", "contacorrente", "numerodaconta",
         "银行账号", "账号", "银行账户",
+        "rekeningnummer", "bankrekening", "numerkonta", "contocorrente", "口座番号", "계좌번호",
     ),
     "BIC": ("bic", "biccode", "swift", "swiftcode", "swiftbic"),
     "IMEI": ("imei",),
@@ -128,12 +152,14 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
         "benutzername", "nomutilisateur",
         "nomdutilisateur", "nombredeusuario", "nombreusuario", "nomeusuario",
         "wechat", "wechatid", "nomedeusuario", "用户名", "微信号", "微信", "昵称",
+        "gebruikersnaam", "nomeutente", "nazwauzytkownika",
     ),
     "SECRET": (
         "password", "passwd", "passphrase", "passcode", "pwd", "secret", "clientsecret", "secretkey", "accesstoken",
         "authtoken", "refreshtoken",
         "bearertoken", "sessiontoken", "authorization", "passwort", "kennwort", "motdepasse", "contrasena", "senha",
         "密码", "口令",
+        "wachtwoord", "parolachiave", "haslo", "losenord", "пароль", "パスワード", "비밀번호",
     ),
     "API_KEY": ("apikey", "apitoken", "accesskey", "accesskeyid"),
     "PRIVATE_KEY": ("privatekey", "privatekeypem"),
@@ -181,11 +207,20 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "AR_CUIT": ("cuit", "cuil"),
     "AR_DNI": ("numerodedni",),
     "CL_RUT": ("rut",),
-    "IN_AADHAAR": ("aadhaar", "aadhar", "aadhaarnumber"),
+    "IN_AADHAAR": (
+        "aadhaar", "aadhar", "aadhaarnumber",
+        "आधार",
+    ),
     "IN_PAN": ("pannumber", "pancard", "panno"),
     "IN_GSTIN": ("gstin",),
-    "JP_MY_NUMBER": ("mynumber", "個人番号"),
-    "KR_RRN": ("rrn",),
+    "JP_MY_NUMBER": (
+        "mynumber", "個人番号",
+        "マイナンバー",
+    ),
+    "KR_RRN": (
+        "rrn",
+        "주민등록번호",
+    ),
     "SG_NRIC": ("nric", "nricfin"),
     "TH_TNIN": ("thainationalid",),
     "TR_KIMLIK": ("tckimlik", "tckn", "tckimlikno"),

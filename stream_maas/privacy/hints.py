@@ -15,7 +15,18 @@ from stream_maas.privacy.field_names import ALIASES as ALIASES
 from stream_maas.privacy.layouts import trie_pattern
 from stream_maas.privacy.transform import TOKEN
 
-_TYPE_OF: Final = {alias: entity_type for entity_type, aliases in ALIASES.items() for alias in aliases}
+
+def _without_accents(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name)
+    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return unicodedata.normalize("NFC", plain)
+
+
+_TYPE_OF: Final = {
+    alias if alias.isascii() else _without_accents(alias): entity_type
+    for entity_type, aliases in ALIASES.items()
+    for alias in aliases
+}
 _HAN_TYPE_OF: Final = {alias: entity_type for alias, entity_type in _TYPE_OF.items() if not alias.isascii()}
 _LONGEST_HAN: Final = max(map(len, _HAN_TYPE_OF))
 
@@ -52,6 +63,9 @@ _VALUE_DECIDES: Final[dict[str, tuple[tuple[re.Pattern[str], str], ...]]] = {
     "plz": ((re.compile("(?:[A-Z]{1,2}-)?[0-9]{4,5}"), "POSTAL_CODE"),),
     "aba": ((re.compile("[0-9]{9}"), "ABA_ROUTING"),),
     "plate": ((re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Z]*[A-Z])[A-Z0-9]+(?:[ -][A-Z0-9]+){0,2}"), "LICENCE_PLATE"),),
+    "ein": ((re.compile("[0-9]{2}-[0-9]{7}"), "US_EIN"),),
+    "sin": ((re.compile("[0-9]{3}([ -]?)[0-9]{3}\\1[0-9]{3}"), "CA_SIN"),),
+    "cpr": ((re.compile("[0-3][0-9][01][0-9]{3}-?[0-9]{4}"), "DK_CPR"),),
     "permis": ((re.compile("(?=[^0-9]*[0-9]{4})[A-Z0-9]{6,15}"), "DRIVER_LICENCE"),),
 } | dict.fromkeys(
     ("login", "handle", "twitter", "instagram", "telegram", "usuario", "benutzer", "utilisateur"),
@@ -59,7 +73,7 @@ _VALUE_DECIDES: Final[dict[str, tuple[tuple[re.Pattern[str], str], ...]]] = {
 )
 """Names that mean other things as often (a model's token, a frying pan, a pin of a board) -> what a value must look
 like in full, and what it is then."""
-_NAMES_OF_PEOPLE: Final = frozenset(("name", "nom", "nombre", "nome", "naam"))
+_NAMES_OF_PEOPLE: Final = frozenset(("name", "nom", "nombre", "nome", "naam", "имя"))
 """Names of products and companies too: they need company."""
 _PEOPLE: Final = frozenset((
     "customer", "client", "user", "person", "patient", "employee", "contact", "recipient", "sender", "author",
@@ -110,11 +124,6 @@ def hint_for(name: str) -> str | None:
     if "[" in name or "_" in name:  # what a name held that was personal itself does not announce its value
         name = TOKEN.sub(" ", name)
     return _hint_of_words(_WORD.findall(name if name.isascii() else _without_accents(name)))
-
-
-def _without_accents(name: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", name)
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 def _hint_of_words(words: list[str]) -> str | None:

@@ -9,6 +9,12 @@ PARTICLES: Final = frozenset((
     "ibn",
     "bint", "zu", "zur", "vom", "ter", "ten", "af", "av", "e", "y", "du", "des", "st.", "'t",
 ))  # fmt: skip
+TITLES: Final = frozenset((
+    "mr", "mr.", "mrs", "mrs.", "ms", "ms.", "herr", "herrn", "frau", "monsieur", "madame", "mme", "señor", "señora",
+    "sr.", "sra.", "srta.", "don", "doña", "senhor", "senhora", "dona", "signor", "signora", "sig.", "sig.ra",
+    "meneer", "heer", "mevrouw", "dhr.", "mevr.",
+))  # fmt: skip
+"""Words of address behind which even an ordinary word is a name: Mrs May, Herr Berlin."""
 CUES: Final = frozenset((
     "my name is", "name is", "name's", "called", "mr", "mr.", "mrs", "mrs.", "ms", "ms.", "miss", "mister", "dr",
     "dr.",
@@ -39,7 +45,10 @@ CUES: Final = frozenset((
     "cordiali saluti",
     "distinti saluti", "atenciosamente", "cumprimentos", "pozdrawiam", "z poważaniem", "с уважением", "mvh",
     "vänliga hälsningar", "venlig hilsen", "terveisin", "saygılarımla", "freundliche grüße", "viele grüße",
-    "liebe grüße", "beste grüße",
+    "liebe grüße", "beste grüße", "lg", "vg", "patientin", "heer", "paciente", "paziente", "patiënt",
+    "pacjent", "pacjentka",
+    "пациент", "пациентка", "señorita", "signorina", "fru", "szanowny panie", "szanowna pani",
+    "il sottoscritto", "la sottoscritta", "contribuente", "titular",
 ))  # fmt: skip
 """What follows in capitals is a name, known or not."""
 CUES_BEFORE_ANY_WORD: Final = frozenset((
@@ -77,6 +86,7 @@ EAST_PHRASES: Final = (
     "담당자",
 )  # fmt: skip
 TITLES_BEHIND: Final = (
+    "と申します", "といいます", "と言います",
     "先生", "女士", "小姐", "老师", "医生", "经理", "律师", "同学", "教授", "さん", "様", "さま", "氏", "くん",
     "ちゃん", "씨", "님", "선생님", "과장", "부장",
 )  # fmt: skip

@@ -28,6 +28,7 @@ from stream_maas.privacy.name_words import (
     CUES_BEFORE_ANY_WORD,
     EAST_PHRASES,
     PARTICLES,
+    TITLES,
     TITLES_BEHIND,
 )
 
@@ -52,6 +53,8 @@ _CAPITALS_AND_MORE: Final = f"{_CAPITAL}\u0100-\u017f\u1e00-\u1eff"
 _LETTER: Final = f"{_CAPITALS_AND_MORE}{_SMALL}"
 _REST_OF_NAME: Final = rf"(?:[{_LETTER}]+(?:['\u2019\-][{_LETTER}]+)*|['\u2019][{_CAPITAL}][{_LETTER}]+)"
 _NAME: Final = f"[{_CAPITALS_AND_MORE}]{_REST_OF_NAME}"
+_PARTICLES_IN_CAPITALS: Final = frozenset(("De", "Van", "Der", "Den", "Von", "Du", "Le", "La", "Di", "Da", "El", "Dos"))
+"""Behind a name they go on with it: Yvette De Paepe."""
 _PARTICLES: Final = "|".join(sorted(PARTICLES, key=len, reverse=True))
 _RUN: Final = re.compile(
     # The look behind comes second: a pattern that begins with a class is searched for at the speed of memory.
@@ -140,7 +143,7 @@ def _in_capitals(text: str) -> Iterator[tuple[int, int]]:
         if " " in run:
             yield from _in_run(text, start, run.split(" "))
         elif (
-            run not in NOT_NAMES
+            (run not in NOT_NAMES or _is_addressed(run, _last_word_before(text, start)))
             and (run in _COMMON or _may_follow_cue(text, start) or _as_listed(run) in _COMMON)
             and _length_of_name(text, start, _last_word_before(text, start), [run])
         ):
@@ -156,6 +159,11 @@ def _may_follow_cue(text: str, start: int) -> bool:
     return text[max(0, start - 3) : start - 1].lower() in _ENDS_OF_CUES
 
 
+def _is_addressed(word: str, before: str) -> bool:
+    """Whether a title stands before a word that is a name as well as an ordinary one: "Mrs May"."""
+    return before in TITLES and (word in _GIVEN or word in _FAMILY)
+
+
 def _last_word_before(text: str, start: int) -> str:
     if not start or text[start - 1] not in _BETWEEN:
         return ""
@@ -168,7 +176,7 @@ def _in_run(text: str, start: int, words: list[str]) -> Iterator[tuple[int, int]
     before = _last_word_before(text, start)
     while first < len(words):
         word = words[first]
-        if word not in NOT_NAMES and word not in PARTICLES:
+        if (word not in NOT_NAMES or _is_addressed(word, before)) and word not in PARTICLES:
             count = _length_of_name(text, start, before, words[first:] if first else words)
             if count:
                 end = start + sum(map(len, words[first : first + count])) + count - 1
@@ -213,7 +221,7 @@ def _extent(words: list[str]) -> int:
     """How many words from the first may belong to one name."""
     count = 1
     for index, word in enumerate(words[1:_MOST_WORDS], start=1):
-        if word in PARTICLES:
+        if word in PARTICLES or word in _PARTICLES_IN_CAPITALS:
             continue
         if word in NOT_NAMES:
             break
@@ -242,7 +250,7 @@ def _eastern(text: str) -> Iterator[tuple[int, int]]:
         end -= text[end - 1 : end] == " "
         name = _BEFORE_TITLE.search(text, max(0, end - _EAST_CHARS), end)
         for start in range(name.start(), name.end()) if name else ():
-            if text[start] in _EAST or text[start : start + 2] in _EAST:
+            if "的" not in text[start:end] and (text[start] in _EAST or text[start : start + 2] in _EAST):
                 yield start, end
                 break
 

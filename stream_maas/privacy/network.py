@@ -22,7 +22,7 @@ _VERSION: Final = re.compile(
 )
 _VERSION_CHARS: Final = 20
 _IPV6: Final = re.compile(
-    r"(?<![0-9A-Za-z.])(?:[0-9A-Fa-f:]{1,39}:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]{2,40})(?:%[0-9A-Za-z]{1,16})?(?!\.[0-9])"
+    r"(?<![0-9A-Za-z.])(?:[0-9A-Fa-f:]{1,39}:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]{2,46})(?:%[0-9A-Za-z]{1,16})?(?!\.[0-9])"
 )
 _MAC: Final = re.compile(
     r"(?<![0-9A-Za-z])(?<![0-9A-Fa-f]-)(?:[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})"
@@ -33,6 +33,10 @@ _LABEL: Final = re.compile(r"(?:(?<![0-9A-Za-z:])|[A-Za-z]*[G-Zg-z][A-Za-z]*[0-9
 _LABEL_CHARS: Final = 16
 _GOES_ON: Final = re.compile(":[0-9A-Fa-f]{1,4}(?![0-9A-Za-z])")
 """More groups than an address has."""
+_BEFORE_PORT: Final = re.compile(
+    "(?=[0-9:]*[0-9A-Fa-f]{3})(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}(?=:(?:[0-9]{2,3}|[89][0-9]{3}|[0-9]{5})$)"
+)
+"""All eight groups, with a port behind them and no brackets around."""
 _FEWEST_IPV6_CHARS: Final = 6
 _WIDE_GROUP: Final = re.compile("[A-Fa-f]")
 _NO_MACS: Final = frozenset(("000000000000", "ffffffffffff"))
@@ -65,6 +69,9 @@ def locate_ipv6(text: str) -> Iterator[tuple[int, int]]:
         if (end < len(text) and text[end].isascii() and text[end].isalnum()) or _GOES_ON.match(text, end):
             continue
         value = text[start:end]
+        if value.count(":") == 8 and (before_port := _BEFORE_PORT.match(value)):
+            value = before_port.group()
+            end = start + len(value)
         if len(value) > 2 and any(map(str.isdigit, value)) and _is_ipv6(value):
             yield start, end
 

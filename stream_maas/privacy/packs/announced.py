@@ -147,7 +147,8 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     Located(
         name="passport_announced", entity_type="PASSPORT", pack="core", score=73, gate=gate(_PASSPORT),
         locate=locator(_PASSPORT,
-        "[A-Za-z]{0,3} ?[0-9][0-9A-Za-z]{4,9}|[A-Z][0-9A-Z]{7,8}|[0-9]{2} ?[0-9]{2} [0-9]{6}|[0-9]{2} [0-9]{7}", 5),
+        "(?=(?:[A-Za-z ]{0,4}[0-9]){5})(?:[A-Za-z]{0,3} ?[0-9][0-9A-Za-z]{4,9}|[A-Z][0-9A-Z]{7,8})"
+        "|[A-Z][0-9A-Z]{8}|[0-9]{2} ?[0-9]{2} [0-9]{6}|[0-9]{2} [0-9]{7}", 2),
         found_by="5 to 10 characters behind a word for it",
     ),
     Located(

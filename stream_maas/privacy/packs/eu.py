@@ -126,7 +126,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     # Romania, Bulgaria, Czechia, Slovakia, Croatia, Slovenia, Greece
     Number(
-        name="ro_cnp", entity_type="RO_CNP", pack="ro", score=92, layouts=("13",), form="[1-9][0-9]{12}",
+        name="ro_cnp", entity_type="RO_CNP", pack="ro", score=96, layouts=("13",), form="[1-9][0-9]{12}",
         verify=national.ro_cnp, found_by="13 digits", checked_by="check digit, date",
     ),
     Number(
@@ -144,7 +144,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         checked_by="MOD 11, date",
     ),
     Number(
-        name="hr_oib", entity_type="HR_OIB", pack="hr", score=88, layouts=("11",), verify=national.hr_oib,
+        name="hr_oib", entity_type="HR_OIB", pack="hr", score=95, layouts=("11",), verify=national.hr_oib,
         cues=("oib", "osobni identifikacijski broj"), found_by="11 digits", checked_by="MOD 11,10",
     ),
     Number(
@@ -215,7 +215,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
     ),
     # Austria, Switzerland
     Number(
-        name="at_svnr", entity_type="AT_SVNR", pack="at", score=88, layouts=("10", "4 6", "4 2 2 2", "4/6"),
+        name="at_svnr", entity_type="AT_SVNR", pack="at", score=90, layouts=("10", "4 6", "4 2 2 2", "4/6"),
         cues=("svnr", "sozialversicherungsnummer", "sv-nummer", "sv nummer", "versicherungsnummer", "vsnr", "sv-nr"),
         form="[1-9][0-9]{9}", verify=national.at_vnr, found_by="10 digits", checked_by="check digit, month",
     ),

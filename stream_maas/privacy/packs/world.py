@@ -55,7 +55,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         verify=national_world.ar_cuit, found_by="`dd-dddddddd-d`", checked_by="MOD 11",
     ),
     Number(
-        name="ar_cuit_announced", entity_type="AR_CUIT", pack="ar", score=88, layouts=("11",),
+        name="ar_cuit_announced", entity_type="AR_CUIT", pack="ar", score=95, layouts=("11",),
         form="(?:2[03457]|3[034])[0-9]{9}", cues=("cuit", "cuil", "clave única de identificación tributaria"),
         verify=national_world.ar_cuit, found_by="11 digits", checked_by="MOD 11",
     ),
@@ -121,12 +121,12 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         checked_by="MOD 11",
     ),
     Number(
-        name="kr_rrn", entity_type="KR_RRN", pack="kr", score=86, layouts=("6-7",), form="[0-9]{6}[0-9][0-9]{6}",
+        name="kr_rrn", entity_type="KR_RRN", pack="kr", score=96, layouts=("6-7",), form="[0-9]{6}[0-9][0-9]{6}",
         verify=national_world.kr_rrn,
         found_by="6 digits, hyphen, 7", checked_by="date",
     ),
     Number(
-        name="kr_rrn_announced", entity_type="KR_RRN", pack="kr", score=93, layouts=("13",),
+        name="kr_rrn_announced", entity_type="KR_RRN", pack="kr", score=96, layouts=("13",),
         verify=national_world.kr_rrn,
         cues=("주민등록번호", "주민번호", "외국인등록번호", "rrn", "resident registration number"),
         found_by="13 digits",
@@ -143,7 +143,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         verify=national_world.th_tnin, found_by="13 digits, grouped", checked_by="MOD 11",
     ),
     Number(
-        name="th_tnin_announced", entity_type="TH_TNIN", pack="th", score=95, layouts=("13",), form="[1-9][0-9]{12}",
+        name="th_tnin_announced", entity_type="TH_TNIN", pack="th", score=96, layouts=("13",), form="[1-9][0-9]{12}",
         cues=("เลขบัตรประชาชน", "เลขประจำตัวประชาชน", "บัตรประชาชน", "thai id", "thai national id", "national id"),
         verify=national_world.th_tnin,
         found_by="13 digits", checked_by="MOD 11",
@@ -155,7 +155,7 @@ ROWS: Final[tuple[Recognizer, ...]] = (
         found_by="11 digits", checked_by="two check digits",
     ),
     Number(
-        name="za_id", entity_type="ZA_ID", pack="za", score=90, layouts=("13", "6 4 3", "6 4 2 1", "6 4 1 1 1"),
+        name="za_id", entity_type="ZA_ID", pack="za", score=96, layouts=("13", "6 4 3", "6 4 2 1", "6 4 1 1 1"),
         form="[0-9]{10}[0-2][0-9]{2}", verify=national_world.za_id,
         found_by="13 digits", checked_by="Luhn, date",
     ),

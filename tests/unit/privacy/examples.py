@@ -210,6 +210,11 @@ EXAMPLES: dict[str, str] = {
     # people
     "person": "ask Sarah Connor about it",
     "person_in_small_letters": "my name is sarah connor",
+    "address_germanic_with_town": "Lizaboulevard 13, 3929 LF, Oudheusden",
+    "address_french_with_town": "boulevard Rodriguez\n31156 Reynaud",
+    "address_with_region": "347 Elaine Mount, Richardside, MP 11406",
+    "address_portuguese_with_town": "Sítio Garcia, 770, São Jorge, 38931-119 Vargas / RJ",
+    "address_indian": "H.No. 963, Kunda Chowk, Rampur-839974",
     "address_dutch": "Laan van Meerdervoort 70",
     "address_european": "Václavské náměstí 25, 110 00 Praha 1",
     "address_hungarian": "Nádor utca 7",

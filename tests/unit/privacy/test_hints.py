@@ -24,6 +24,10 @@ ANNOUNCED = [
     ("iban", "IBAN"), ("IBAN_number", "IBAN"), ("身份证号", "CN_ID"), ("用户身份证", "CN_ID"),
     ("id_card", "NATIONAL_ID"),
     ("idCardNo", "NATIONAL_ID"), ("data_subject", "DATA_SUBJECT"),
+    ("geboortedatum", "DATE_OF_BIRTH"), ("data_di_nascita", "DATE_OF_BIRTH"), ("cognome", "PERSON"),
+    ("nazwisko", "PERSON"), ("дата рождения", "DATE_OF_BIRTH"), ("Фамилия", "PERSON"), ("телефон", "PHONE"),
+    ("生年月日", "DATE_OF_BIRTH"), ("パスワード", "SECRET"), ("주민등록번호", "KR_RRN"), ("फ़ोन", "PHONE"),
+    ("تاريخ الميلاد", "DATE_OF_BIRTH"),
 ]  # fmt: skip
 NOT_ANNOUNCED = [
     "text", "input_ids", "phone_model", "email_verified", "email_count", "mobile_app_version", "hotel", "intelligence",
@@ -73,6 +77,8 @@ def test_the_cheap_refusal_never_refuses_a_hint(names: list[str]) -> None:
         ({"pan": "4111111111111112"}, {"pan": "[CARD]"}),
         ({"pan": "abcde1234f"}, {"pan": "[IN_PAN]"}),
         ({"pan": "frying"}, {"pan": "frying"}),
+        ({"ein": "51-8041412", "sin": "780 442 240"}, {"ein": "[US_EIN]", "sin": "[CA_SIN]"}),
+        ({"ein": "Stück", "sin": 0.5, "cpr": "done"}, {"ein": "Stück", "sin": 0.5, "cpr": "done"}),
         ({"pin": "4821"}, {"pin": "[SECRET]"}),
         ({"pin": 13, "PIN": "GPIO13"}, {"pin": 13, "PIN": "GPIO13"}),
         ({"zip": "90210", "plz": "D-10115"}, {"zip": "[POSTAL_CODE]", "plz": "[POSTAL_CODE]"}),

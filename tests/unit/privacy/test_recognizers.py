@@ -57,6 +57,34 @@ FOUND = [
     ),
     ("地址：北京市海淀区中关村大街27号1101室，谢谢", "地址：[ADDRESS]，谢谢"),
     ("请寄到成都市武侯区人民南路四段27号", "请寄到[ADDRESS]"),
+    # the town first, floors and flats, streets that are numbers
+    ("Мой адрес: 101000, Москва, ул. Тверская, 227-11", "Мой адрес: [ADDRESS]"),
+    ("20121 Milano, Via Verdi 5", "[ADDRESS]"),
+    ("wohnhaft Lange Str. 15, 20. Stock, 60311 Frankfurt am Main", "wohnhaft [ADDRESS]"),
+    ("au 210 allée des Lilas, appt 40, 31000 Toulouse", "au [ADDRESS]"),
+    ("Abito in Viale delle Rose 180 bis, 00184 Roma, citofono", "Abito in [ADDRESS], citofono"),
+    ("vivo en Carrera 3 # 72-5, Bogotá", "vivo en [ADDRESS]"),
+    ("Av. Chile N° 81 Dto. 3\nConstitución 1004, Buenos Aires", "[ADDRESS]"),
+    ("Travessa Pequeno, S/N, 7558-385 Fátima", "[ADDRESS]"),
+    ("86 Hosae Street X81PVEA Seanna", "[ADDRESS] Seanna"),
+    ("63 bis: Beethovenplein 63 bis, 3511 CE Utrecht", "63 bis: [ADDRESS]"),
+    ("我叫周畅,住在解放大道20号33号楼", "我叫[PERSON],住在[ADDRESS]"),
+    ("我住在浙江省南昌市花溪李街M座 953248。", "我住在[ADDRESS]。"),
+    ("मेरा पता: 69, स्टेशन रोड, पुणे", "मेरा पता: [ADDRESS]"),
+    ("주소는 대전광역시 광진구 논현3거리 953-27 (승현박최읍)입니다", "주소는 [ADDRESS]입니다"),
+    # names that are ordinary words as well, behind a title; particles in capitals; titles behind and before
+    ("Mr Price and Mrs. May", "Mr [PERSON] and Mrs. [PERSON]"),
+    ("Señor Francisco Olivas, Jan Garcia", "Señor [PERSON], [PERSON]"),
+    ("met Yvette De Paepe, heer Coenen", "met [PERSON], heer [PERSON]"),
+    ("こんにちは、加藤明美と申します", "こんにちは、[PERSON]と申します"),
+    ("尊敬的郑先生", "尊敬的[PERSON]先生"),
+    ("السيد ضاحك آل حسين المحترم", "السيد [PERSON] المحترم"),
+    # which of two types: what a word announces, and what more than Luhn verifies
+    ("my SA ID number is 5008086439088", "my SA ID number is [ZA_ID]"),
+    ("주민등록번호는 650715-2410856입니다", "주민등록번호는 [KR_RRN]입니다"),
+    ("Meine SV-Nummer ist 5151240258", "Meine SV-Nummer ist [AT_SVNR]"),
+    ("client 981a:70e5:e0a7:343b:1538:a5d4:8862:d36e:443 reset", "client [IP]:443 reset"),
+    ("Mein Reisepass C01XK1A3R", "Mein Reisepass [PASSPORT]"),
     ("I moved to Flat 4, 17 Kings Road, Brighton BN1 2PJ.", "I moved to [ADDRESS]."),
     ("ship to 100 Elmwood\n Apt. 5\n Springfield\n IL 62704 now", "ship to [ADDRESS] now"),
     ("PSC 6695, Box 2353\nAPO AP 20849, USS Kidd\nFPO AE 25990", "[ADDRESS], USS Kidd\n[ADDRESS]"),
@@ -176,6 +204,10 @@ FOUND = [
 
 NOT_FOUND = [
     "[12.3456, 78.9012, 45.6789]", "12.3456 km, 45.6789 miles", "x[1::2]", "Patient, NHS 12", "Mr President",
+    "San Francisco, San Diego, San Antonio Spurs", "Ella dijo que sí", "Mia madre è qui", "坐人民路3号线",
+    "2 Boxes, Order 123456",
+    "in Spring 2024, 12345 People came", "Table 5, 4711 items", "Avenue 5 closed",
+    "Total 12, Rows 2024",
     "15 square feet of sidewalk", "10 place mats", "a 60 gig drive", "4 lane road", "10 minutes down the road",
     "call me tomorrow", "my name is not important", "token = String.Escape", "password = encryption.get_password()",
     "password: typing.Optional[bytes]", "token is Name.Tag", "ObjectIdentifier(\"2.5.29.15\")", "RFC 4514 Section 2.4",
@@ -289,7 +321,7 @@ def test_recall_and_precision_on_the_labelled_corpus(labelled: Labelled) -> None
     assert {entity_type: ratio for entity_type, ratio in recall.items() if ratio < 0.98} == {}
     assert [text for entity_type, text in spurious if entity_type in STRUCTURED] == []
     # No promise, but what the documentation says of names and addresses is so.
-    assert hits["PERSON"] / labels["PERSON"] >= 0.69
+    assert hits["PERSON"] / labels["PERSON"] >= 0.70
     assert hits["ADDRESS"] / labels["ADDRESS"] >= 0.71
     assert len([text for entity_type, text in spurious if entity_type in ("PERSON", "ADDRESS")]) <= 2
 
