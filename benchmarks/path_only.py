@@ -18,7 +18,7 @@ from stream_maas import settings, wire
 from stream_maas.records import Answered, Outgoing, Unlinked
 from stream_maas.worker import app as worker_app
 from stream_maas.worker.agents import LaneAgent
-from stream_maas.worker.transport import Chunk
+from stream_maas.worker.chunks import Chunk
 
 
 class PathOnlyAgent(LaneAgent):

@@ -15,10 +15,10 @@ from aiokafka import TopicPartition
 from stream_maas import pipeline
 from stream_maas.records import Answered
 from stream_maas.worker.calls import ModelCalls
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.publisher import Publisher
 from stream_maas.worker.swap import Serving
 from stream_maas.worker.tracing import Tracing
-from stream_maas.worker.transport import Chunk
 
 _GATHERING_TURNS = 32
 """More than Faust needs for the partitions of a poll; whatever is not there by then is served next."""

@@ -26,6 +26,7 @@ from stream_maas.worker.agents import LaneAgent
 from stream_maas.worker.at_least_once import PlainPublisher
 from stream_maas.worker.calls import ModelCalls
 from stream_maas.worker.chains import SessionChains
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.exactly_once import TransactionalPublisher
 from stream_maas.worker.health import Health
 from stream_maas.worker.interval import OutputTopics
@@ -45,7 +46,7 @@ from stream_maas.worker.sessions import (
 from stream_maas.worker.shell import EXIT_PROBLEM, Ready, Shell, chunk_app, run_to_exit
 from stream_maas.worker.swap import Serving, meter, tell_changes
 from stream_maas.worker.tracing import open_tracing
-from stream_maas.worker.transport import POLL_GAP_S, STEP_GAP_S, Chunk, ChunkApp
+from stream_maas.worker.transport import POLL_GAP_S, STEP_GAP_S, ChunkApp
 from stream_maas.worker.web import ProbeServer
 
 log = structlog.get_logger()

@@ -9,12 +9,12 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.interval import Interval
 from stream_maas.worker.kip447 import FencedProducer
 from stream_maas.worker.outage import AuditRefusedError
 from stream_maas.worker.producers import read_error
 from stream_maas.worker.publisher import Publisher
-from stream_maas.worker.transport import Chunk
 
 AHEAD_S = 1.0
 """Longest life of an empty transaction. It keeps no reader waiting: nobody has written under it. Ending one costs as

@@ -33,12 +33,12 @@ from stream_maas.privacy import Redactor
 from stream_maas.settings import Settings
 from stream_maas.topics import Role
 from stream_maas.worker import logs
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.follower_metrics import FollowerMetrics
 from stream_maas.worker.health import Health
 from stream_maas.worker.kip447 import FencedInstanceError, FencedProducer, GroupMetadata
 from stream_maas.worker.producers import MAX_FAILURES, backoff_s, close_producer
 from stream_maas.worker.shell import EXIT_PROBLEM, Ready, Shell, chunk_app, run_to_exit
-from stream_maas.worker.transport import Chunk
 from stream_maas.worker.web import ProbeServer
 
 log = structlog.get_logger()

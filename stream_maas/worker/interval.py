@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 
 from stream_maas.records import Answered, Outgoing
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.kip447 import GroupMetadata
-from stream_maas.worker.transport import Chunk
 
 
 class Consumer(Protocol):

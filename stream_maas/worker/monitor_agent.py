@@ -33,12 +33,12 @@ from stream_maas.monitor.rules import Ruleset
 from stream_maas.records import KafkaRecord
 from stream_maas.settings import KafkaConfig, Settings
 from stream_maas.worker import logs
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.follower import Follower, Row
 from stream_maas.worker.monitor_metrics import MonitorMetrics
 from stream_maas.worker.notify import Notifier
 from stream_maas.worker.request_ends import RequestEnds
 from stream_maas.worker.shell import Ready, run_to_exit
-from stream_maas.worker.transport import Chunk
 
 log = structlog.get_logger()
 

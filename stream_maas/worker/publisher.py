@@ -34,13 +34,13 @@ from stream_maas.records import Answered, Outgoing
 from stream_maas.topics import BATCH_BYTES
 from stream_maas.worker.batches import Rows, send_batches
 from stream_maas.worker.chains import SessionChains
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.interval import Consumer, Interval, OutputTopics
 from stream_maas.worker.kip447 import FencedInstanceError, StaleGenerationError
 from stream_maas.worker.outage import REFUSALS, AuditRefusedError, Outage, mark, size_of
 from stream_maas.worker.producers import MAX_FAILURES, backoff_s, close_producer, reason_of
 from stream_maas.worker.spool import Spool
 from stream_maas.worker.spool_mover import SpoolMover
-from stream_maas.worker.transport import Chunk
 from stream_maas.worker.way_back import WayBack
 
 log = structlog.get_logger()

@@ -29,11 +29,11 @@ from stream_maas.ledger.notes import Checkpoint, parse_checkpoint, parse_note
 from stream_maas.ledger.sealing import LogSealer
 from stream_maas.ledger.store import LogStore
 from stream_maas.settings import Settings
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.follower import Follower, Row, run_follower
 from stream_maas.worker.follower_metrics import FollowerMetrics
 from stream_maas.worker.sealed_log import contradictions
 from stream_maas.worker.shell import Ready
-from stream_maas.worker.transport import Chunk
 
 log = structlog.get_logger()
 

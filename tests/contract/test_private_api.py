@@ -24,6 +24,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from stream_maas.kafka import fetched
 from stream_maas.worker import batches, kip447
+from stream_maas.worker import kip447_messages as messages
 from stream_maas.worker.transport import ChunkApp, ChunkConsumer, ChunkConsumerThread
 
 
@@ -218,7 +219,7 @@ def test_a_written_batch_has_all_that_a_builder_is_asked_for() -> None:
 
 def test_txn_offset_commit_v3_bytes() -> None:
     """Field by field against the message definition TxnOffsetCommitRequest.json, version 3 (flexible)."""
-    request = kip447.TxnOffsetCommitRequest_v3("tx", "g", 7, 2, 5, "m", "i", [("t", [(0, 9, -1, "", {})], {})], {})
+    request = messages.TxnOffsetCommitRequest_v3("tx", "g", 7, 2, 5, "m", "i", [("t", [(0, 9, -1, "", {})], {})], {})
     assert (
         request.encode()
         == bytes.fromhex(
@@ -234,13 +235,13 @@ def test_txn_offset_commit_v3_bytes() -> None:
 
 
 def test_dynamic_member_has_a_null_instance_id() -> None:
-    request = kip447.TxnOffsetCommitRequest_v3("tx", "g", 7, 2, 5, "m", None, [], {})
+    request = messages.TxnOffsetCommitRequest_v3("tx", "g", 7, 2, 5, "m", None, [], {})
     assert request.encode().endswith(bytes.fromhex("02" + "6d" + "00" + "01" + "00"))
 
 
 def test_heartbeat_v3_bytes() -> None:
     """HeartbeatRequest.json, version 3: the last one that is not flexible."""
-    request = kip447.HeartbeatRequest_v3("g", 5, "m", "i")
+    request = messages.HeartbeatRequest_v3("g", 5, "m", "i")
     assert request.encode() == bytes.fromhex("0001" + "67" + "00000005" + "0001" + "6d" + "0001" + "69")
 
 
@@ -251,7 +252,7 @@ def test_heartbeats_go_through_what_is_replaced() -> None:
 
 
 def test_offset_fetch_v7_bytes() -> None:
-    request = kip447.OffsetFetchRequest_v7("g", [("t", [3], {})], True, {})
+    request = messages.OffsetFetchRequest_v7("g", [("t", [3], {})], True, {})
     assert request.encode() == bytes.fromhex("0267" + "02" + "0274" + "02" + "00000003" + "00" + "01" + "00")
 
 
@@ -260,7 +261,7 @@ def test_offset_fetch_v7_response_is_read() -> None:
         "00000000" + "02" + "0274" + "02" + "00000003" + "000000000000002a" + "ffffffff" + "01" + "0058" + "00" + "00"
         "0000" + "00"
     )
-    response = kip447.OffsetFetchResponse_v7.decode(BytesIO(raw))
+    response = messages.OffsetFetchResponse_v7.decode(BytesIO(raw))
     topic, rows, _ = response.topics[0]
     assert topic == "t"
     assert rows[0][:2] == (3, 42)

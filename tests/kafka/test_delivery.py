@@ -21,12 +21,12 @@ from stream_maas.ledger.keys import NOTE, SigningKey
 from stream_maas.ledger.session import Session
 from stream_maas.records import Answered, InputRecord, Outgoing, Writer
 from stream_maas.worker.chains import SessionChains
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.exactly_once import TransactionalPublisher
 from stream_maas.worker.interval import OutputTopics
 from stream_maas.worker.kip447 import FencedProducer, GroupMetadata, held_open, require_stable_offsets
 from stream_maas.worker.outage import Outage
 from stream_maas.worker.spool_mover import SpoolMover
-from stream_maas.worker.transport import Chunk
 from tests.support.conservation import assert_answered_once, assert_audited_once, match_requests
 from tests.support.deployment import ReadAll, create_topics, read_deployment, send
 from tests.support.faults import (

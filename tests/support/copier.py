@@ -13,8 +13,8 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from stream_maas import replay, settings, topics
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.follower import Follower, Row, run_follower
-from stream_maas.worker.transport import Chunk
 
 
 class Copier:

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 from stream_maas import topics
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.kip447 import GroupMetadata
-from stream_maas.worker.transport import Chunk
 
 
 async def rebalance_twice(bootstrap: str, prefix: str) -> None:

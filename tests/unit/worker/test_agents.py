@@ -26,9 +26,9 @@ from stream_maas.privacy import Redactor
 from stream_maas.records import Answered, InputRecord, Writer
 from stream_maas.worker.agents import LaneAgent
 from stream_maas.worker.calls import ModelCalls
+from stream_maas.worker.chunks import Chunk
 from stream_maas.worker.metrics import Metrics
 from stream_maas.worker.swap import Serving
-from stream_maas.worker.transport import Chunk
 
 GOOD = json.dumps({"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["fine"]}]}).encode()
 BAD = b"{"

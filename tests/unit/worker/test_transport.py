@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_maas.records import InputRecord
-from stream_maas.worker.transport import _split
+from stream_maas.worker.chunks import split
 
 
 def rows(sizes: list[int | None]) -> list[InputRecord]:
@@ -24,7 +24,7 @@ def test_chunks_are_the_fetched_records_within_both_limits(
 ) -> None:
     fetched = rows(sizes)
     options = SimpleNamespace(chunk_max_records=most_records, chunk_max_bytes=most_bytes)
-    slices = _split(fetched, options)
+    slices = split(fetched, options)
     assert [row for chunk, _ in slices for row in chunk] == fetched
     for chunk, fill_ratio in slices:
         size_bytes = sum(len(row.value or b"") for row in chunk)
