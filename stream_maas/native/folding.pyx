@@ -18,11 +18,13 @@ cdef class Folding:
     cdef unsigned char _bits[0x22000]  # 0x110000 code points, eight in each; no text holds one beyond
     cdef unsigned char _is_narrow[0x100]  # the same for the characters that most texts are made of
     cdef dict _folded
+    cdef object _make, _fold_invisible
 
-    def __cinit__(self, dict folded):
-        """`folded`: character -> the one it folds to, "" for one that cannot be seen."""
+    def __cinit__(self, dict folded, make, fold_invisible):
+        """`folded`: character -> the one it folds to, "" for one that cannot be seen. `make`: of a text and None what
+        is given back; `fold_invisible`: folds a text that holds what cannot be seen."""
         cdef Py_UCS4 character
-        self._folded = folded
+        self._folded, self._make, self._fold_invisible = folded, make, fold_invisible
         for character in "".join(folded):
             self._bits[<unsigned int>character >> 3] |= 1 << (<unsigned int>character & 7)
             if character < 0x100:
@@ -46,7 +48,12 @@ cdef class Folding:
                 return True
         return False
 
-    def fold(self, str text):
+    def fold(self, str text not None):
+        """`text` as recognizers read it. See `fold` in privacy/fold.py."""
+        cdef str folded = self._visible(text)
+        return self._make((folded, None)) if folded is not None else self._fold_invisible(text)
+
+    cdef str _visible(self, str text):
         """`text` folded, the same object where nothing in it folds; None where it holds what cannot be seen."""
         if not self._occur_in(text):
             return text

@@ -12,7 +12,7 @@ class Looks(Generic[Found, Left]):
         joints: str,
         words: tuple[str, ...],
         reach_chars: tuple[int, int],
-        seldom: tuple[Callable[[Sequence[Found], Sequence[Found]], bool], Callable[[str, int], bool]],
+        all_lie_in: Callable[[Sequence[Found], Sequence[Found]], bool],
         results: tuple[Left, Left, Left],
     ) -> None: ...
     def left(self, text: str, candidates: Sequence[Found], spans: Sequence[Found], rest: str) -> Left: ...

@@ -13,13 +13,13 @@ cdef class Looks:
     cdef str _gap_characters, _marks, _joints
     cdef tuple _words
     cdef int _most_gap_chars, _fewest_digits, _item_chars, _last_word_chars
-    cdef object _all_lie_in, _follows_capital, _nothing, _names, _anything
+    cdef object _all_lie_in, _nothing, _names, _anything
 
-    def __init__(self, run, marks, joints, words, reach_chars, seldom, results):
+    def __init__(self, run, marks, joints, words, reach_chars, all_lie_in, results):
         self._gap_characters, self._most_gap_chars, self._fewest_digits = run
         self._marks, self._joints, self._words = marks, joints, words
         self._item_chars, self._last_word_chars = reach_chars
-        self._all_lie_in, self._follows_capital = seldom
+        self._all_lie_in = all_lie_in
         self._nothing, self._names, self._anything = results
 
     def left(self, str text not None, candidates, spans, str rest not None):
@@ -39,7 +39,7 @@ cdef class Looks:
             are_names_left = (
                 are_names_left
                 or not _has_digit_or_at(text, max(start, end - self._last_word_chars), end)
-                or (text[start].isupper() and self._follows_capital(text, start))
+                or (text[start].isupper() and _follows_capital(text, start, self._last_word_chars))
             )
         if self._has_run(rest):
             return self._anything
@@ -97,3 +97,15 @@ cdef bint _has_digit_or_at(str text, Py_ssize_t start, Py_ssize_t end):
         if is_digit(text[end]) or text[end] == c'@':
             return True
     return False
+
+
+cdef bint _follows_capital(str text, Py_ssize_t at, Py_ssize_t chars):
+    """Whether the word before `at` begins with anything but a small letter, as far as `chars` reach."""
+    cdef Py_ssize_t limit = max(0, at - chars)
+    while at > limit and text[at - 1].isspace():
+        at -= 1
+    if at == limit:
+        return False
+    while at > limit and not text[at - 1].isspace():
+        at -= 1
+    return not text[at].islower()

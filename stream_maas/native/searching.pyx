@@ -10,6 +10,7 @@ from cpython.tuple cimport PyTuple_Check, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 cdef enum:
     PLAIN = 1  # what privacy/looks.py says of a finder
     OPEN_ENDED = 2
+    FEW = 16  # finds of which each may be compared with each
 
 
 cdef inline object field(object span, Py_ssize_t at):
@@ -104,7 +105,10 @@ cdef class Search:
                 if field(span, 3) == self._known_recognizer:
                     candidates = self._without_parts(candidates)
                     break
-        spans = candidates if are_apart(candidates) else self._resolve(candidates)
+        if are_apart(candidates):
+            spans = candidates
+        else:
+            spans = resolved(candidates) if PyList_GET_SIZE(candidates) <= FEW else self._resolve(candidates)
         for span in spans:
             if field(span, 3) in self._number_rows:
                 self._learn(known, text, field(span, 0), field(span, 1), field(span, 2))
@@ -154,3 +158,44 @@ cdef bint are_apart(list spans) except -1:
         before = start
         reached = field(span, 1)
     return True
+
+
+cdef list resolved(list candidates):
+    """Up to FEW finds: see `resolve` in privacy/spans.py."""
+    cdef list ordered = sorted(candidates), standing = []
+    cdef Py_ssize_t starts[FEW]
+    cdef Py_ssize_t ends[FEW]
+    cdef long scores[FEW]
+    cdef bint is_out[FEW]  # what stands, or overlaps what does
+    cdef bint stands[FEW]
+    cdef Py_ssize_t at, best, count = PyList_GET_SIZE(ordered)
+    if count > FEW:
+        raise ValueError("not a few finds")
+    if are_apart(ordered):
+        return ordered
+    for at in range(count):
+        span = ordered[at]
+        starts[at], ends[at], scores[at] = field(span, 0), field(span, 1), field(span, 4)
+        is_out[at] = stands[at] = False
+    while True:
+        best = -1
+        for at in range(count):
+            if is_out[at]:
+                continue
+            if best < 0 or scores[at] > scores[best]:
+                best = at
+            elif scores[at] == scores[best]:
+                if ends[at] - starts[at] > ends[best] - starts[best]:
+                    best = at
+                elif ends[at] - starts[at] == ends[best] - starts[best] and starts[at] == starts[best]:
+                    if field(ordered[at], 3) < field(ordered[best], 3):
+                        best = at
+        if best < 0:
+            break
+        stands[best] = True
+        for at in range(count):
+            is_out[at] = is_out[at] or (starts[at] < ends[best] and starts[best] < ends[at]) or at == best
+    for at in range(count):
+        if stands[at]:
+            standing.append(ordered[at])
+    return standing

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, compress
 from typing import Final, NamedTuple
 
@@ -75,8 +76,6 @@ _FOLD: Final = dict(_pairs())
 
 
 _KERNEL: Final = native.load("folding")
-_FOLD_VISIBLE: Final[Callable[[str], str | None] | None] = _KERNEL.Folding(_FOLD).fold if _KERNEL else None
-"""Folds what can be seen as a whole; most texts stay as they are."""
 
 
 def _character_class(characters: Iterable[str], astral: str) -> re.Pattern[str]:
@@ -101,13 +100,6 @@ def _fold_match(match: re.Match[str]) -> str:
     return _FOLD.get(character, character)
 
 
-def fold(text: str) -> Folded:
-    """`text` as recognizers read it. Linear in its length; a text that folds to itself is returned as it is."""
-    if _FOLD_VISIBLE is not None and (folded := _FOLD_VISIBLE(text)) is not None:
-        return Folded(folded, None)
-    return fold_in_python(text)
-
-
 def fold_in_python(text: str) -> Folded:
     """`fold` without the kernel."""
     if text.isascii():
@@ -124,3 +116,9 @@ def fold_in_python(text: str) -> Folded:
     origins = [offset for offset, character in enumerate(text) if _FOLD.get(character) != ""]
     origins.append(len(text))
     return Folded(folded, origins)
+
+
+fold: Final[Callable[[str], Folded]] = (
+    _KERNEL.Folding(_FOLD, partial(tuple.__new__, Folded), fold_in_python).fold if _KERNEL else fold_in_python
+)
+"""A text as recognizers read it. Linear in its length; a text that folds to itself is returned as it is."""

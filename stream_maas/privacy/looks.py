@@ -97,7 +97,7 @@ left: Final[Callable[[str, Sequence[Span], Sequence[Span], str], Left]] = (
         JOINTS,
         JOINING_WORDS,
         (_ITEM_CHARS, _LAST_WORD_CHARS),
-        (_all_lie_in, _follows_capital),
+        _all_lie_in,
         (Left.NOTHING, Left.NAMES, Left.ANYTHING),
     ).left
     if _KERNEL

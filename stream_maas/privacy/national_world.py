@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import mul
 from typing import Final
 
 from stream_maas.privacy.checksums import is_short_date, luhn, weighted
@@ -99,11 +100,12 @@ def cl_rut(value: str) -> bool:
 # --- Asia, Africa, Oceania ---------------------------------------------------------------------------------------
 
 _USCC: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+_USCC_WEIGHTS: Final = [pow(3, index, 31) for index in range(17)]
 
 
 def cn_uscc(value: str) -> bool:
     """GB 32100: MOD 31-3 over an alphabet without I, O, S, V, Z."""
-    total = sum(_USCC.index(character) * pow(3, index, 31) for index, character in enumerate(value[:17]))
+    total = sum(map(mul, map(_USCC.index, value[:17]), _USCC_WEIGHTS))
     return _USCC[-total % 31] == value[17]
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from stream_maas.errors import RedactionError, RequestError, SettingsError, TooLargeError
 from stream_maas.privacy import canaries, gate, recognizers
+from stream_maas.privacy.chunks import CHUNK_CHARS
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import Detector
 from stream_maas.privacy.explain import Entity, Recorder
@@ -67,6 +68,8 @@ class Redactor:
         is no key.
         """
         self._config = config
+        self._prose_chars = min(config.max_text_chars, CHUNK_CHARS)
+        """Texts up to here are searched before there is a walk, and at once."""
         policy = policy if policy is not None else Policy.load(config.policy) if config.policy else DEFAULT_POLICY
         self._model = model
         self._keys = keys if keys is not None else _configured_keys(config)
@@ -145,7 +148,7 @@ class Redactor:
         """Prose is searched before there is a walk, which most texts never need."""
         plan, engine = self._for(tenant)
         visit = Walk.text if recorder is None else recorder.visit
-        looked = _look(engine.detector, text) if plan.is_plain and is_prose(text, self._config) else None
+        looked = _look(engine.detector, text) if plan.is_plain and is_prose(text, self._prose_chars) else None
         if looked is not None:
             if not looked[0]:
                 return Redacted(text, {}, None, self.nothing_found)

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stream_maas.privacy import encoded
-from stream_maas.privacy.chunks import CHUNK_CHARS
 from stream_maas.privacy.config import RedactionConfig
 from stream_maas.privacy.detect import learn
 from stream_maas.privacy.forced import (
@@ -307,15 +306,10 @@ class Walk:
             raise LimitError("depth")
 
 
-def is_prose(text: str, config: RedactionConfig) -> bool:
+def is_prose(text: str, most_chars: int) -> bool:
     """Whether there is nothing to a text but what stands in it: no JSON, no base64, no token of an earlier redaction,
-    and no limit in reach. False says nothing."""
-    return (
-        0 < len(text) <= min(config.max_text_chars, CHUNK_CHARS)
-        and text[0] not in _MAY_OPEN_JSON
-        and " " in text.rstrip()
-        and not view(text)[1]
-    )
+    and it has no more than `most_chars`. False says nothing."""
+    return 0 < len(text) <= most_chars and text[0] not in _MAY_OPEN_JSON and " " in text.rstrip() and not view(text)[1]
 
 
 def _named_by_sibling(mapping: Mapping[str, Any]) -> str | None:

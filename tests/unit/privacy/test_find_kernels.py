@@ -19,7 +19,7 @@ from stream_maas.privacy.keys import PseudonymKey
 from stream_maas.privacy.plan import compile_plan
 from stream_maas.privacy.policy import Policy
 from stream_maas.privacy.recognizers import PACKS, rows_for
-from stream_maas.privacy.spans import Known, Span
+from stream_maas.privacy.spans import Known, Span, resolve
 from stream_maas.privacy.treatment import Treatment
 from tests.unit.privacy.texts import canaries, texts
 
@@ -76,6 +76,29 @@ def test_the_same_finds(text: str, hint: str | None, known: Known) -> None:
 def test_the_same_finds_in_labelled_texts(labelled: Callable[[str], list[dict[str, Any]]]) -> None:
     for line in (*labelled("corpus_dev"), *labelled("presidio_cases")):
         assert_same_finds(line["text"], None, {})
+
+
+few_spans = st.lists(
+    st.builds(
+        lambda start, size, name, score: Span(start, start + size, "X", name, score),
+        st.integers(0, 12),
+        st.integers(1, 6),
+        st.sampled_from("abc"),
+        st.sampled_from([1, 50, 99]),
+    ),
+    max_size=20,
+)
+
+
+@given(few_spans)
+@example([Span(4, 8, "X", "b", 50), Span(4, 8, "X", "a", 50), Span(0, 4, "X", "c", 1), Span(7, 12, "X", "a", 50)])
+def test_the_same_finds_stand(candidates: list[Span]) -> None:
+    kernel = native.load("searching")
+    assert kernel is not None
+    looks, seldom = (lambda *_: None, None, None), (None, None, resolve, None, None, lambda found, _: found)
+    rows = frozenset(), "", ""
+    search = kernel.Search(lambda _: [0], [lambda *_: list(candidates)], [], [1], rows, looks, seldom, str, (1, 7))
+    assert search.search(fold("a text of twenty characters"), None, {})[0] == resolve(candidates)
 
 
 def test_what_is_no_find_is_refused() -> None:
