@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from itertools import product
 from types import ModuleType
 from typing import Final
@@ -66,7 +67,7 @@ class CueIndex:
         self._phrases: dict[str, frozenset[Key]] = {}
         self._unspaced: dict[str, frozenset[Key]] = {}
         self._match_spaced = re.compile("(?!)").match
-        self._search_ascii = self._search_mixed = self._search_unspaced = re.compile("(?!)")
+        self._search_mixed = self._search_unspaced = re.compile("(?!)")
         self._first_words: frozenset[str] = frozenset()
         """What cues begin with, in singular and plural: where no word is one of these, no cue begins."""
         self._placeholders: dict[str, frozenset[Key]] = {}
@@ -95,7 +96,6 @@ class CueIndex:
             first_words = [match.group() for phrase in spaced if (match := _LETTERS.match(phrase))]
             self._first_words = frozenset(form for word in first_words for form in (word, f"{word}s"))
             self._match_spaced = re.compile(_whole_words(spaced)).match
-            self._search_ascii = re.compile(f"(?<![a-z]){_whole_words(filter(str.isascii, spaced))}")
             self._search_mixed = re.compile(rf"(?<![^\W\d_{_HAN}]){_whole_words(mixed)}" if mixed else "(?!)")
             if self._kernel is not None:
                 seldom = self._keys_of, self._announced_by_mask, self._in_other_scripts
@@ -106,6 +106,12 @@ class CueIndex:
             for first in range(len(words)):
                 for end in range(first + 1, len(words) + 1):
                     self._phrases[phrase] |= self._phrases.get(" ".join(words[first:end]), _NO_KEYS)
+
+    @cached_property
+    def _search_ascii(self) -> re.Pattern[str]:
+        """Of ASCII phrases. Where there is a kernel nobody asks for it."""
+        spaced = (phrase for phrase in self._phrases if _LETTERS.match(phrase))
+        return re.compile(f"(?<![a-z]){_whole_words(filter(str.isascii, spaced))}")
 
     def before_in_python(self, text: str, start: int) -> frozenset[Key]:
         """`before` without the kernel.

@@ -135,16 +135,17 @@ class NumberFinder:
         self._cues = cues
         self._book = RuleBook(rows, cues)
         self._by_shape = self._book.by_shape
-        self._readings: dict[bytes, _Reading] = {}
-        self._prefixes = {word: beginnings(word, self._by_shape) for word in self._by_shape}
-        self._search = _searcher(self._by_shape)
-        self._search_unannounced = _searcher(shape for shape, rules in self._by_shape.items() if rules.unannounced)
         self.find: Find = self.find_in_python
         """Candidates, overlapping or not: (text, entity type whose rows need no announcing word, known numbers)."""
         if kernel is not None:
             make = partial(tuple.__new__, Span)
             seldom = joins, glued_extension, is_inside_uuid, _known_at
             self.find = kernel.Scanner(tables(self._book), cues, *seldom, make).find
+            return
+        self._readings: dict[bytes, _Reading] = {}
+        self._prefixes = {word: beginnings(word, self._by_shape) for word in self._by_shape}
+        self._search = _searcher(self._by_shape)
+        self._search_unannounced = _searcher(shape for shape, rules in self._by_shape.items() if rules.unannounced)
 
     def find_in_python(self, text: str, hint: str | None, known: Known) -> list[Span]:
         """`find` without the kernel."""
