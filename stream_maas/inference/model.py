@@ -84,6 +84,8 @@ class Model:
             return [[index] for index in range(len(rows))]
         if any(row.longest for row in rows):
             return self._plan_by_length(rows)
+        if self._is_one_call(rows):
+            return [list(range(len(rows)))]
         batches: list[list[int]] = []
         open_batches: dict[object, tuple[list[int], int, int]] = {}
         for index, row in enumerate(rows):
@@ -95,6 +97,14 @@ class Model:
             batch.append(index)
             open_batches[row.key] = (batch, size + row.size, length + row.length)
         return batches
+
+    def _is_one_call(self, rows: Sequence[Row]) -> bool:
+        """Whether all can go together, as they nearly always can; to see it takes half as long as to place each."""
+        return (
+            len({row.key for row in rows}) == 1
+            and sum([row.size for row in rows]) <= self._limits.max_batch_rows
+            and sum([row.length for row in rows]) <= self._limits.max_batch_tokens
+        )
 
     def _plan_by_length(self, rows: Sequence[Row]) -> list[list[int]]:
         """Rows of like length together: the whole window sorted, cut by token budget and length ratio."""
