@@ -74,7 +74,14 @@ class Worker:
         self._chains: SessionChains | None = None
         worker = settings.worker
         self._tracing = (
-            open_tracing(worker.app_id, worker.instance, group_id=worker.app_id) if worker.traces == "otlp" else None
+            open_tracing(
+                worker.app_id,
+                worker.instance,
+                group_id=worker.app_id,
+                on_failure=self._metrics.trace_failures.inc,
+            )
+            if worker.traces == "otlp"
+            else None
         )
 
     async def run(self) -> int:

@@ -105,6 +105,10 @@ class Metrics:
             "stream_maas_recoveries_total", "Intervals dropped and repeated from the committed offsets", ["reason"],
             registry=registry,
         )  # fmt: skip
+        self.trace_failures = Counter(
+            "stream_maas_trace_failures_total", "Chunks answered without spans, because making them failed",
+            registry=registry,
+        )  # fmt: skip
         self.in_flight = Gauge(
             "stream_maas_in_flight_chunks", "Chunks fetched and not yet published", registry=registry
         )

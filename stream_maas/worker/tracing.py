@@ -13,8 +13,10 @@ tenant or a value of a request.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import structlog
 
 from stream_maas import __version__, pipeline
 from stream_maas.errors import SettingsError
@@ -26,19 +28,35 @@ except ImportError:  # the extra is not installed; `open_tracing` says so when i
     trace = None
 
 _SAMPLED = 0x01
+log = structlog.get_logger()
 
 
 class Tracing:
     """Makes the spans of answered chunks."""
 
-    def __init__(self, provider: Any, *, group_id: str) -> None:
-        """`provider`: an OpenTelemetry SDK TracerProvider."""
+    def __init__(self, provider: Any, *, group_id: str, on_failure: Callable[[], None]) -> None:
+        """`provider`: an OpenTelemetry SDK TracerProvider. `on_failure` is called for every chunk that has no spans."""
         self._provider = provider
+        self._on_failure = on_failure
+        self._has_failed = False
         self._tracer = provider.get_tracer("stream_maas", __version__)
         self._common = {"messaging.system": "kafka", "messaging.consumer.group.name": group_id}
 
     def answered(self, topic: str, partition: int, part: pipeline.Plan, ended_ns: int) -> None:
-        """Trace one chunk after `pipeline.finish`. `ended_ns`: reading of the clock that the pass was given."""
+        """Trace one chunk after `pipeline.finish`. `ended_ns`: reading of the clock that the pass was given.
+
+        Never raises: a span that cannot be made, by a sampler or a processor of the SDK for instance, is no reason not
+        to answer.
+        """
+        try:
+            self._trace(topic, partition, part, ended_ns)
+        except Exception as error:  # noqa: BLE001 - whatever others' code raises
+            self._on_failure()
+            if not self._has_failed:
+                self._has_failed = True
+                log.warning("traces: a chunk has no spans; further ones are only counted", error=type(error).__name__)
+
+    def _trace(self, topic: str, partition: int, part: pipeline.Plan, ended_ns: int) -> None:
         moment = part.moment
         # The clock counts from anywhere; the pass says which of its readings was which time of day.
         offset_ns = moment.now_us * 1000 - moment.started_ns
@@ -119,7 +137,7 @@ class Tracing:
         span.end(ended_ns)
 
 
-def open_tracing(service_name: str, instance: str, *, group_id: str) -> Tracing:
+def open_tracing(service_name: str, instance: str, *, group_id: str, on_failure: Callable[[], None]) -> Tracing:
     """Spans in batches to the OTLP endpoint that the standard OTEL_* variables name.
 
     Raises `SettingsError` without the extra.
@@ -136,7 +154,7 @@ def open_tracing(service_name: str, instance: str, *, group_id: str) -> Tracing:
     )
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return Tracing(provider, group_id=group_id)
+    return Tracing(provider, group_id=group_id, on_failure=on_failure)
 
 
 def _links(items: Sequence[pipeline.Item]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -53,7 +53,7 @@ def spans_of(service: pipeline.Service, *records: InputRecord) -> dict[str, list
     for batch in plan.batches:
         pipeline.infer(batch, time.perf_counter_ns)
     pipeline.finish(plan, clock=time.perf_counter_ns, service=service)
-    tracing = Tracing(provider, group_id="group")
+    tracing = Tracing(provider, group_id="group", on_failure=lambda: pytest.fail("no spans"))
     tracing.answered("maas.requests", 3, plan, time.perf_counter_ns())
     tracing.close()
     found: dict[str, list[ReadableSpan]] = {}
@@ -85,6 +85,32 @@ def test_a_batch_is_linked_to_its_requests_and_they_to_it(service: pipeline.Serv
     assert all(span.links[0].context.span_id == process.context.span_id for span in answers)
     assert dict(process.attributes or {})["messaging.batch.message_count"] == 4
     assert dict(infer.attributes or {})["stream_maas.model.version"] == "1.0.0"
+
+
+class _FailingProcessor(SpanProcessor):
+    """What a defect of the SDK or of somebody's processor looks like."""
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        raise RuntimeError(CANARY)
+
+
+def test_a_defect_of_tracing_is_counted_and_says_nothing_private(
+    service: pipeline.Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(_FailingProcessor())
+    failures: list[int] = []
+    tracing = Tracing(provider, group_id="group", on_failure=lambda: failures.append(1))
+    plan = pipeline.prepare(
+        [record(0, "fine", None)], lane="default", now_us=NOW_MS * 1000, clock=time.perf_counter_ns, service=service
+    )
+    for _ in range(2):
+        tracing.answered("maas.requests", 3, plan, time.perf_counter_ns())
+    tracing.close()
+    assert failures == [1, 1]
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("RuntimeError") == 1
+    assert CANARY not in said.out + said.err
 
 
 def test_times_are_of_the_day_and_nest(service: pipeline.Service) -> None:
@@ -120,5 +146,5 @@ def test_no_span_says_anything_of_a_request(service: pipeline.Service) -> None:
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(SettingsError, match=r"stream-maas\[otel\]"):
-        open_tracing("app", "w1", group_id="app")
+        open_tracing("app", "w1", group_id="app", on_failure=lambda: None)
     assert tracing_module.trace is not None
