@@ -26,7 +26,7 @@ class Bar:
     kind: Literal["at least", "at most"]
     unit: str = ""
     detail: str = ""
-    """A second opinion, for information."""
+    """A second opinion, or how the rounds differed; for information."""
 
     @property
     def passed(self) -> bool:
@@ -48,7 +48,9 @@ def judge(throughputs: Sequence[Throughput], latencies: Sequence[Latency]) -> li
     for contender, limit_ms in ADDED_P99_MS.items():
         added = added_p99_ms(latencies, contender)
         if added is not None:
-            bars.append(Bar(f"added p99 at 30 % load, {contender}", added, limit_ms, "at most", "ms"))
+            each = added_p99s_ms(latencies, contender)
+            detail = f"{len(each)} rounds, {min(each):+.0f} to {max(each):+.0f}" if len(each) > 1 else "one round"
+            bars.append(Bar(f"added p99 at 30 % load, {contender}", added, limit_ms, "at most", "ms", detail))
     return bars
 
 
@@ -74,6 +76,12 @@ def speed_ratio(runs: Sequence[Throughput], contender: str, base: str) -> float:
 
 def added_p99_ms(runs: Sequence[Latency], contender: str) -> float | None:
     """Median over rounds of p99 minus the bare loop's next to it in time; None when one of the two was not measured."""
+    each = added_p99s_ms(runs, contender)
+    return median(each) if each else None
+
+
+def added_p99s_ms(runs: Sequence[Latency], contender: str) -> list[float]:
+    """The same, each round for itself; none when one of the two was not measured."""
     ours = [run.p99_ms for run in runs if run.contender == contender]
     bare = [run.p99_ms for run in runs if run.contender == "bare"]
-    return median(a - b for a, b in zip(ours, bare, strict=True)) if ours and bare else None
+    return [a - b for a, b in zip(ours, bare, strict=True)] if ours and bare else []

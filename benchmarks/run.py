@@ -144,7 +144,7 @@ def _broker(bootstrap: str | None, console: Console) -> Iterator[str]:
     if bootstrap:
         yield bootstrap
         return
-    with LocalKafka(None, say=lambda line: console.print(line, style="dim")) as broker:
+    with LocalKafka(None, heap=cluster.HEAP, say=lambda line: console.print(line, style="dim")) as broker:
         yield broker.bootstrap
 
 
@@ -191,7 +191,7 @@ def main() -> None:
     plan = (
         Plan(20_000, options.partitions, options.model, 2, 1, 4.0)
         if options.quick
-        else Plan(options.requests, options.partitions, options.model, options.rounds, options.rounds, 10.0)
+        else Plan(options.requests, options.partitions, options.model, options.rounds, options.rounds + 2, 6.0)
     )
     try:
         figures = _run(options, plan, console)

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import latency, machine, servers, workload
-from benchmarks.cluster import STALL_S, Run, topics_of
+from benchmarks.cluster import HEAP, STALL_S, Run, topics_of
 from stream_maas.brokers import LocalKafka
 from stream_maas.inference.catalog import DEFAULT_BUNDLE
 
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, nargs="+", default=[20.0, 1_200.0, 3_700.0], help="requests per second")
     parser.add_argument("--seconds", type=float, default=6.0, help="per rate and contender, after a warm-up of two")
     options = parser.parse_args()
-    broker = LocalKafka() if options.bootstrap is None else contextlib.nullcontext()
+    broker = LocalKafka(heap=HEAP) if options.bootstrap is None else contextlib.nullcontext()
     with broker as started:
         bootstrap = options.bootstrap or started.bootstrap
         timelines = asyncio.run(_measure(bootstrap, options.rate, options.seconds))

@@ -136,7 +136,7 @@ def _broker(bootstrap: str | None, console: Console) -> Iterator[str]:
     if bootstrap:
         yield bootstrap
         return
-    with LocalKafka(None, say=lambda line: console.print(line, style="dim")) as broker:
+    with LocalKafka(None, heap=cluster.HEAP, say=lambda line: console.print(line, style="dim")) as broker:
         yield broker.bootstrap
 
 

@@ -109,10 +109,10 @@ class Installation:
                 with _filling(self._formatted) as folder:
                     self._prepare(folder)
 
-    def server_command(self, properties: Path, *options: str) -> list[str]:
+    def server_command(self, properties: Path, *options: str, heap: Sequence[str] = HEAP) -> list[str]:
         """The command that runs a broker in the foreground; it logs warnings to standard error."""
         archive = [f"-XX:SharedArchiveFile={self._archive}"] if self._archive.exists() else []
-        java = [*HEAP, *SHORT_LIFE, "-Xlog:disable", *archive, *options]
+        java = [*heap, *SHORT_LIFE, "-Xlog:disable", *archive, *options]
         return [*self._java_command(*java), "kafka.Kafka", str(properties)]
 
     def format(self, properties: Path, data: Path, options: Sequence[str] = ()) -> None:

@@ -152,7 +152,8 @@ class LocalKafka(Broker):
 
     `properties` are added to server.properties and win. `listeners` opens one more port per protocol (`address`
     tells it); `users` (name -> password) may log in there by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. The first use on
-    a machine fetches 45 MB and says so through `say`. `engine`: "auto" prefers Docker and falls back to Java.
+    a machine fetches 45 MB and says so through `say`. `engine`: "auto" prefers Docker and falls back to Java. `heap`:
+    options of its Java that size its memory.
     Starting it raises `BrokerError` when no Kafka can be had.
     """
 
@@ -166,12 +167,13 @@ class LocalKafka(Broker):
         listeners: Sequence[ListenerProtocol] = (),
         users: Mapping[str, str] | None = None,
         engine: Literal["auto", "docker", "java"] = "auto",
+        heap: Sequence[str] = HEAP,
         say: Say = lambda _: None,
     ) -> None:
         super().__init__(port)
         self._addresses = {"PLAINTEXT": self.bootstrap} | {name: f"{LOOPBACK}:{free_port()}" for name in listeners}
         self._properties, self._users, self._say = dict(properties or {}), dict(users or {}), say
-        self._kind = engine
+        self._kind, self._heap = engine, tuple(heap)
 
     def address(self, protocol: ListenerProtocol) -> str:
         """`HOST:PORT` of an additional listener."""
@@ -199,7 +201,7 @@ class LocalKafka(Broker):
         options = scram_options(self._users)
         if self._kind == "docker":
             properties = self._server_properties("/tmp/data", "0.0.0.0")  # noqa: S104, S108  # inside the container
-            env = {"KAFKA_HEAP_OPTS": " ".join(HEAP), "SERVER_PROPERTIES": properties}
+            env = {"KAFKA_HEAP_OPTS": " ".join(self._heap), "SERVER_PROPERTIES": properties}
             ports = [int(address.rpartition(":")[2]) for address in self._addresses.values()]
             return Container(KAFKA_IMAGE, container_command(options), env=env, ports=ports)
         if problem := self.unavailable_reason():
@@ -208,7 +210,7 @@ class LocalKafka(Broker):
         path.write_text(self._server_properties(str(data), LOOPBACK), encoding="utf-8")
         installation = Installation(self._say)
         installation.format(path, data, options)
-        command = installation.server_command(path)
+        command = installation.server_command(path, heap=self._heap)
         return Child(command, folder=self.folder, log_path=self.folder / "kafka.log", env=None)
 
     def _server_properties(self, data: str, bind: str) -> str:
