@@ -18,9 +18,9 @@ from stream_maas import topics
 
 PRODUCE_BATCH_BYTES = 16_384
 """Kafka's default batch.size: a consumer pays per batch, so larger ones would flatter everybody."""
-HEAP = ("-Xms1536m", "-Xmx1536m", "-Xmn1g", "-XX:+AlwaysPreTouch")
-"""Of a broker that is started for a benchmark. It stops for 10 to 25 ms whenever the memory for new objects is full:
-with the development broker's heap once a second, which is a p99 of its own, with this one every twelve."""
+HEAP = ("-Xms2560m", "-Xmx2560m", "-Xmn2g", "-XX:+AlwaysPreTouch")
+"""Of a broker that is started for a benchmark. It stops for 10 to 40 ms whenever the memory for new objects is full:
+with the development broker's heap once a second, which is a p99 of its own; with this one in one round of several."""
 HOLD_TIMEOUT_MS = 300_000
 """How long a loaded but uncommitted topic may wait for its server."""
 POLL_S = 0.01
