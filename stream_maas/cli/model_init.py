@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +90,8 @@ def init(
         output.print(f"to do: {item}")
     for problem in problems:
         output.print(f"not servable yet: {problem}", style="yellow")
-    output.print(f"next: `stream-maas model check {directory}`, then `stream-maas worker --models {directory}`")
+    folder = shlex.quote(str(directory))
+    output.print(f"next: `stream-maas model check {folder}`, then `stream-maas worker --models {folder}`")
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ class _Session:
         self._client, self._timeout_s, self._output = client, timeout_s, output
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._problems = 0
-        self._reader_gone: ReaderGoneError | None = None
+        self._lost_output: ReaderGoneError | OSError | None = None
 
     async def send_all(
         self, numbered: AsyncIterator[tuple[int, bytes]], defaults: Mapping[str, str | None]
@@ -164,8 +164,8 @@ class _Session:
 
     async def _slot(self) -> None:
         await self._slots.acquire()
-        if self._reader_gone is not None:
-            raise self._reader_gone
+        if self._lost_output is not None:
+            raise self._lost_output
 
     async def watch(self) -> None:
         """Say so when answers stay away: the usual cause is that no worker runs."""
@@ -180,7 +180,7 @@ class _Session:
         from stream_maas.client import RejectedError
 
         self._slots.release()
-        if self._reader_gone is not None:
+        if self._lost_output is not None:
             return
         error = pending.answer.exception()
         if error is not None and not isinstance(error, RejectedError):
@@ -190,8 +190,8 @@ class _Session:
         self._bar.update(self._task, completed=self.answered)
         try:
             self._output.emit(answer_document(pending.id, error or pending.answer.result()))
-        except ReaderGoneError as gone:  # nobody would see it raised in a callback
-            self._reader_gone = gone
+        except (ReaderGoneError, OSError) as lost:  # nobody would see it raised in a callback
+            self._lost_output = lost
 
     def _problem(self, number: int, error: BaseException) -> None:
         self._problems += 1

@@ -154,6 +154,21 @@ def test_tail_into_a_closed_pipe_ends_quietly(served: tuple[str, ...]) -> None:
     assert done.stdout.count("\n") == 1
 
 
+def test_send_says_that_answers_could_not_be_written(served: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command("send", "--model", MODEL, *served),
+            input='{"text": "lovely"}\n',
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: No space left on device;")
+
+
 def test_send_into_a_closed_pipe_ends_quietly(served: tuple[str, ...]) -> None:
     program = " ".join(command("send", "--model", MODEL, *served)) + " | head -n 1"
     lines = b'{"text": "lovely"}\n' * 5_000
