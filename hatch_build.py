@@ -18,7 +18,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent
 KERNELS = ROOT / "stream_maas" / "native"
 DIRECTIVES = {
     "language_level": 3,
@@ -41,7 +41,7 @@ def compile_kernels(folder: Path) -> list[Path]:
         extensions = cythonize(
             [
                 Extension(
-                    f"stream_maas.native.{source.stem}", [str(source.relative_to(Path.cwd()))], extra_compile_args=FLAGS
+                    f"stream_maas.native.{source.stem}", [str(source.relative_to(ROOT))], extra_compile_args=FLAGS
                 )
                 for source in sources
             ],

@@ -23,7 +23,7 @@ from stream_maas.cli.common import (
     load_settings,
     usage_error,
 )
-from stream_maas.cli.text_pipe import Source
+from stream_maas.cli.text_pipe import Source, standard_input
 from stream_maas.errors import RequestError, SettingsError
 
 if TYPE_CHECKING:
@@ -76,13 +76,15 @@ def redact(
         output.note(f"warning: {redactor.warning}")
     if text is None and sys.stdin.isatty():
         output.note("Reading a text from the terminal; end with Ctrl-D.")
-    source = Source(sys.stdin.fileno()) if text is None else None
+    source = Source(standard_input()) if text is None else None
     if source is not None and not plain and _is_json_line(source.first_line()):
         _redact_lines(source.lines(), redactor, tenant, output, explain=explain)
         return
     try:
-        texts = [text or ""] if source is None else [source.everything()] if as_json else source.blocks()
-        _redact_texts(texts, redactor, tenant, output, explain=explain)
+        if as_json:
+            _redact_whole(source.everything() if source else text or "", redactor, tenant, output, explain=explain)
+        else:
+            _redact_texts(source.blocks() if source else [text or ""], redactor, tenant, output, explain=explain)
     except UnicodeDecodeError:
         line = source.line_count + 1 if source is not None else 1
         usage_error(f"standard input: line {line} is not UTF-8 text")
@@ -163,6 +165,14 @@ def _entity(entity: Entity, *, explain: bool) -> dict[str, Any]:
     return told
 
 
+def _redact_whole(text: str, redactor: Redactor, tenant: str | None, output: Output, *, explain: bool) -> None:
+    redacted, entities = redactor.explain(text, tenant=tenant)
+    answer: dict[str, Any] = {"text": redacted.value, "redactions": dict(redacted.counts)}
+    if explain:
+        answer["entities"] = [_entity(entity, explain=True) for entity in entities]
+    output.emit(answer)
+
+
 def _redact_texts(
     texts: Iterable[str], redactor: Redactor, tenant: str | None, output: Output, *, explain: bool
 ) -> None:
@@ -173,12 +183,6 @@ def _redact_texts(
     for text in texts:
         redacted, entities = redactor.explain(text, tenant=tenant)
         counts.update(redacted.counts)
-        if output.as_json:
-            answer: dict[str, Any] = {"text": redacted.value, "redactions": dict(redacted.counts)}
-            if explain:
-                answer["entities"] = [_entity(entity, explain=True) for entity in entities]
-            output.emit(answer)
-            return
         ends_line = text.endswith("\n")
         # A block that is one JSON document comes back without the line end behind it.
         output.write(redacted.value if redacted.value.endswith("\n") or not ends_line else f"{redacted.value}\n")

@@ -26,6 +26,7 @@ from stream_maas.cli.common import (
     run_async,
     usage_error,
 )
+from stream_maas.cli.text_pipe import standard_input
 from stream_maas.errors import TooLargeError
 
 if TYPE_CHECKING:
@@ -260,12 +261,6 @@ def _output_names(items: list[Any]) -> tuple[str, ...]:
     if not all(isinstance(name, str) and name for name in names):
         raise LineError('"outputs" must be a list of names')
     return tuple(map(str, names))
-
-
-def standard_input() -> io.FileIO:
-    """Standard input past Python's own buffer: the interpreter ends with SIGABRT when a thread still waits in that one,
-    as after Ctrl-C at a terminal."""
-    return io.FileIO(sys.stdin.fileno(), closefd=False)
 
 
 async def lines(stream: IO[bytes] | io.FileIO) -> AsyncIterator[tuple[int, bytes]]:

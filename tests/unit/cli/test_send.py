@@ -131,7 +131,8 @@ async def test_a_line_without_end_is_not_read_into_memory_for_ever() -> None:
 def test_an_end_while_somebody_could_still_type_is_no_crash() -> None:
     program = (
         "import asyncio, contextlib\n"
-        "from stream_maas.cli.send import lines, standard_input\n"
+        "from stream_maas.cli.send import lines\n"
+        "from stream_maas.cli.text_pipe import standard_input\n"
         "async def main():\n"
         "    with contextlib.suppress(TimeoutError):\n"
         "        async with asyncio.timeout(0.5):\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -37,6 +38,13 @@ def test_no_key_is_cut(pieces: list[str], block_chars: int) -> None:
         assert block.count("-----BEGIN") == block.count("-----END")
 
 
+@given(st.integers(0, 9))
+def test_the_last_lines_of_a_full_block_are_kept(lines: int) -> None:
+    text = "0123456789\n" * lines + "x" * 200
+    made = list(Blocks(20).feed(text))
+    assert made == (["0123456789\n" * (lines - 3)] if lines > 3 else [])
+
+
 def test_a_key_waits_for_its_end_while_the_pipe_pauses() -> None:
     blocks = Blocks()
     assert list(blocks.feed("before\n" + KEY[:50])) == []
@@ -50,10 +58,9 @@ def test_lines_after_the_first_was_looked_at(content: bytes) -> None:
     reader, writer = os.pipe()
     os.write(writer, content)
     os.close(writer)
-    source = Source(reader)
+    source = Source(io.FileIO(reader))
     assert source.first_line().strip() == next((line for line in content.split() if line), b"")
     assert [line.strip() for line in source.lines() if line.strip()] == content.split()
-    os.close(reader)
 
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
