@@ -9,6 +9,7 @@ that an error, STREAM_MAAS_NATIVE=off leaves them out.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import sys
@@ -35,17 +36,17 @@ def compile_kernels(folder: Path) -> list[Path]:
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 
-    sources = sorted(KERNELS.glob("*.pyx"))
-    # Relative paths: what is compiled holds the names of its sources.
-    with contextlib.chdir(ROOT), tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        # Relative paths: what is compiled holds the names of its sources.
+        package = KERNELS.relative_to(ROOT)
+        package.mkdir(parents=True)
         extensions = cythonize(
             [
                 Extension(
-                    f"stream_maas.native.{source.stem}", [str(source.relative_to(ROOT))], extra_compile_args=FLAGS
+                    f"stream_maas.native.{source.stem}", [str(_stamped(source, package))], extra_compile_args=FLAGS
                 )
-                for source in sources
+                for source in sorted(KERNELS.glob("*.pyx"))
             ],
-            build_dir=scratch,
             compiler_directives=DIRECTIVES,
             quiet=True,
         )
@@ -54,6 +55,15 @@ def compile_kernels(folder: Path) -> list[Path]:
         command.ensure_finalized()
         command.run()
         return [_placed(made, folder) for made in map(Path, command.get_outputs())]
+
+
+def _stamped(source: Path, folder: Path) -> Path:
+    """A copy that tells what it was made of: an installation that runs in a work tree does not follow its changes."""
+    content = source.read_bytes()
+    stamp = f'\n\nSOURCE_SHA256 = "{hashlib.sha256(content).hexdigest()}"\n'
+    copy = folder / source.name
+    copy.write_bytes(content + stamp.encode())
+    return copy
 
 
 def _placed(made: Path, folder: Path) -> Path:

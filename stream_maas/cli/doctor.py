@@ -139,7 +139,12 @@ def _redactor(settings: Settings) -> Iterator[Finding]:
             "redactor", "ok", f"finds what it must in its own test; engine {redactor.engine}, policy {redactor.policy}"
         )
     if slow := native.missing():
-        step = "unset STREAM_MAAS_NATIVE" if native.IS_OFF else "install a C compiler, then stream-maas again"
+        if native.IS_OFF:
+            step = "unset STREAM_MAAS_NATIVE"
+        elif native.stale():
+            step = "python hatch_build.py, they were compiled of older sources"
+        else:
+            step = "install a C compiler, then stream-maas again"
         yield Finding("kernels", "warning", f"Python does the work of {', '.join(slow)}, slower; next: {step}")
     else:
         yield Finding("kernels", "ok", "compiled")
