@@ -66,20 +66,28 @@ Rows = Mapping[tuple[str, int], Sequence[Outgoing]]
 async def send_batches(producer: Any, rows: Rows, deliveries: list[asyncio.Future[Any]]) -> None:
     """Hand rows to an `AIOKafkaProducer`; what is to be acknowledged is added to `deliveries`."""
     for (topic, partition), outgoing in rows.items():
-        for delivery in await _send(producer, topic, partition, outgoing):
-            delivery.add_done_callback(read_error)
-            deliveries.append(delivery)
+        deliveries += [await _send(producer, batch, topic, partition) for batch in filled(producer, topic, outgoing)]
 
 
-async def _send(producer: Any, topic: str, partition: int, rows: Sequence[Outgoing]) -> list[asyncio.Future[Any]]:
+async def send_in_order(producer: Any, rows: Rows) -> None:
+    """The same, one batch after the other, each acknowledged: without idempotence, where the first is refused and the
+    next one is not, records would stand in the log before those that came before them."""
+    for (topic, partition), outgoing in rows.items():
+        for batch in filled(producer, topic, outgoing):
+            await (await _send(producer, batch, topic, partition))
+
+
+async def _send(producer: Any, batch: BatchBuilder, topic: str, partition: int) -> asyncio.Future[Any]:
     try:
-        return [await producer.send_batch(batch, topic, partition=partition) for batch in filled(producer, topic, rows)]
+        delivery: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=partition)
     except AssertionError:  # what aiokafka makes of a partition that it does not know
         if partition in await producer.partitions_for(topic):
             raise
         raise BrokerError(
             f"topic {topic}: has no partition {partition}, as the request topic has; next: `stream-maas topics check`"
         ) from None
+    delivery.add_done_callback(read_error)
+    return delivery
 
 
 def filled(producer: Any, topic: str, rows: Sequence[Outgoing]) -> Iterator[BatchBuilder]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -23,11 +23,10 @@ from stream_maas import wire
 from stream_maas.kafka.offsets import committed_positions
 from stream_maas.records import Outgoing
 from stream_maas.settings import KafkaConfig
-from stream_maas.topics import BATCH_BYTES
 from stream_maas.worker.already_written import digest, find_written
-from stream_maas.worker.batches import send_batches
+from stream_maas.worker.batches import send_batches, send_in_order
 from stream_maas.worker.kip447 import FencedProducer
-from stream_maas.worker.producers import close_producer, read_error
+from stream_maas.worker.producers import close_producer
 from stream_maas.worker.spool import Frame, Spool
 
 log = structlog.get_logger()
@@ -36,10 +35,6 @@ STEP_EVENTS = 5_000
 """Events in one transaction, and one frame more."""
 _CURSOR_LIFE_S = 12 * 3600.0
 """A cursor that is younger cannot have been forgotten by the broker: offsets.retention.minutes is days."""
-
-
-_ROW_BYTES = 200
-"""More than a row takes in a produce batch besides its key and value."""
 
 
 class SpoolMover:
@@ -147,12 +142,16 @@ class SpoolMover:
             async with asyncio.timeout(self._timeout_s):
                 if self._producer is None:
                     self._producer = await self._new_producer()
+                placed = {(self._audit, partition): batch for partition, batch in rows.items()}
                 if not self._transactional:
-                    await self._send_in_order(rows)
+                    await send_in_order(self._producer, placed)
                 else:
-                    places = [TopicPartition(self._audit, partition) for partition in rows]
-                    await self._producer.open_transaction(places, self._moved_group)
-                    await asyncio.gather(*await self._send(rows))
+                    await self._producer.open_transaction(
+                        [TopicPartition(*place) for place in placed], self._moved_group
+                    )
+                    deliveries: list[asyncio.Future[Any]] = []
+                    await send_batches(self._producer, placed, deliveries)
+                    await asyncio.gather(*deliveries)
                     await self._producer.send_offsets(self.cursor(number), self._moved_group)
                     await self._producer.commit_transaction()
         except BaseException:
@@ -165,25 +164,6 @@ class SpoolMover:
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_producer(producer)
-
-    async def _send(self, rows: Mapping[int, Sequence[Outgoing]]) -> list[Any]:
-        deliveries = []
-        for partition, batch in rows.items():
-            for row in batch:
-                place = {"key": row.key, "partition": partition, "headers": row.headers}
-                delivery = await self._producer.send(self._audit, row.value, **place)
-                delivery.add_done_callback(read_error)
-                deliveries.append(delivery)
-        return deliveries
-
-    async def _send_in_order(self, rows: Mapping[int, Sequence[Outgoing]]) -> None:
-        """One produce batch after the other: where the first is refused and the next one is not, because the topic can
-        be written again in between, events would stand in the log before those that came before them."""
-        for partition, batch in rows.items():
-            for part in _parts(batch):
-                deliveries: list[asyncio.Future[Any]] = []
-                await send_batches(self._producer, {(self._audit, partition): part}, deliveries)
-                await asyncio.gather(*deliveries)
 
     async def _new_producer(self) -> Any:
         if self._transactional:
@@ -216,18 +196,3 @@ class SpoolMover:
 
     def _is_young(self) -> bool:
         return time.time() - self._spool.since_us / 1e6 < _CURSOR_LIFE_S
-
-
-def _parts(rows: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
-    """The rows, in order, in parts that fit one produce batch each (one row at least)."""
-    part: list[Outgoing] = []
-    size_bytes = 0
-    for row in rows:
-        row_bytes = len(row.key or b"") + len(row.value) + _ROW_BYTES
-        if part and size_bytes + row_bytes > BATCH_BYTES:
-            yield part
-            part, size_bytes = [], 0
-        part.append(row)
-        size_bytes += row_bytes
-    if part:
-        yield part
