@@ -23,6 +23,7 @@ from aiokafka import codec
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record import default_records, memory_records
+from aiokafka.record.util import decode_varint_py
 
 from stream_maas import native
 from stream_maas.kafka.checksum import crc32c
@@ -194,6 +195,15 @@ class FetchResult(fetcher.FetchResult):  # type: ignore[misc]
 
 
 class LenientBatch(default_records._DefaultRecordBatchPy):  # type: ignore[misc]
+    """aiokafka's Python, without the compiled function that it reads numbers with: behind the end of a batch that one
+    goes on reading, whatever is there."""
+
+    def _read_msg(self) -> Any:
+        try:
+            return super()._read_msg(decode_varint_py)
+        except (IndexError, ValueError) as error:  # ValueError: a number of more than 64 bits
+            raise CorruptRecordException(f"a record that is cut off ({type(error).__name__})") from None
+
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
         self._buffer: bytearray = _LenientText(self._buffer)

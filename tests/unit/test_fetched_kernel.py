@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from stream_maas import native
 from stream_maas.kafka.checksum import crc32c
-from stream_maas.kafka.fetched import Batch
+from stream_maas.kafka.fetched import Batch, LenientBatch
+from stream_maas.records import InputRecord
 
 Row = tuple[int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 HEAD_BYTES = 61
@@ -56,19 +57,38 @@ def test_kernel_and_python_read_alike(
     broken: list[int],
     data: st.DataObject,
 ) -> None:
-    """The same records of a batch, compacted or not; the same verdict on one that is damaged."""
+    """The same records of a batch, compacted or not; the same verdict on one that is damaged.
+
+    The damaged ones are read by Python alone: aiokafka's compiled code looks for numbers behind the end of a batch.
+    """
     offsets = _gaps([step for step, *_ in rows])
     content = bytearray(_written([(offset, *rest) for offset, (_, *rest) in zip(offsets, rows, strict=True)]))
     for place in broken:
         content[HEAD_BYTES + place % (len(content) - HEAD_BYTES)] = data.draw(st.integers(0, 255))
-    both = []
-    for reader in (Batch.records, Batch._records_in_python):
-        try:
-            both.append(reader(Batch(bytes(content), 0, len(content)), "t", 3, least_offset))
-        except CorruptRecordException:
-            both.append([])
-            assert broken
-    assert both[0] == both[1]
+    batch = Batch(bytes(content), 0, len(content))
+    expected = _read_slowly(bytes(content), least_offset) if broken else batch._records_in_python("t", 3, least_offset)
+    try:
+        found = batch.records("t", 3, least_offset)
+    except CorruptRecordException:
+        found = []
+        assert broken
+    assert found == expected
+
+
+def _read_slowly(content: bytes, least_offset: int) -> list[InputRecord]:
+    try:
+        records = list(LenientBatch(content))
+    except CorruptRecordException:
+        return []
+    rows = [
+        InputRecord("t", 3, _int64(row.offset), _int64(row.timestamp), row.key, row.value, tuple(row.headers))
+        for row in records
+    ]
+    return [row for row in rows if row.offset >= least_offset]
+
+
+def _int64(number: int) -> int:
+    return (number + 2**63) % 2**64 - 2**63
 
 
 @given(st.lists(st.binary(max_size=300), max_size=4))
