@@ -6,7 +6,7 @@ Heartbeat v3 (KIP-345) is not. tests/contract/test_private_api.py holds their by
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -24,6 +24,20 @@ from aiokafka.protocol.types import (
 _Utf8 = CompactString("utf-8")
 _Text = String("utf-8")
 _TAGS = ("tags", TaggedFields)
+T = TypeVar("T", bound=RequestStruct)
+
+
+class _InOrder(Request[T]):  # type: ignore[misc]
+    """Builder of a request: its fields in the order of the only version's SCHEMA."""
+
+    API_KEY = -1  # each has its own; aiokafka wants one of every class
+
+    def __init__(self, *fields: Any) -> None:
+        self._fields = fields
+
+    def build(self, request_struct_class: type[T]) -> T:
+        built: T = request_struct_class(*self._fields)
+        return built
 
 
 class TxnOffsetCommitResponse_v3(Response):  # type: ignore[misc]  # noqa: N801 - named as aiokafka names them
@@ -77,16 +91,8 @@ class TxnOffsetCommitRequest_v3(RequestStruct):  # type: ignore[misc]  # noqa: N
     )
 
 
-class FencedTxnOffsetCommitRequest(Request[TxnOffsetCommitRequest_v3]):  # type: ignore[misc]
-    """Request builder: fields in the order of `TxnOffsetCommitRequest_v3.SCHEMA`."""
-
+class FencedTxnOffsetCommitRequest(_InOrder[TxnOffsetCommitRequest_v3]):
     API_KEY = 28
-
-    def __init__(self, *fields: Any) -> None:
-        self._fields = fields
-
-    def build(self, request_struct_class: type[TxnOffsetCommitRequest_v3]) -> TxnOffsetCommitRequest_v3:
-        return request_struct_class(*self._fields)
 
 
 class OffsetFetchResponse_v7(Response):  # type: ignore[misc]  # noqa: N801
@@ -130,16 +136,8 @@ class OffsetFetchRequest_v7(RequestStruct):  # type: ignore[misc]  # noqa: N801
     )
 
 
-class StableOffsetFetchRequest(Request[OffsetFetchRequest_v7]):  # type: ignore[misc]
-    """Request builder: fields in the order of `OffsetFetchRequest_v7.SCHEMA`."""
-
+class StableOffsetFetchRequest(_InOrder[OffsetFetchRequest_v7]):
     API_KEY = 9
-
-    def __init__(self, *fields: Any) -> None:
-        self._fields = fields
-
-    def build(self, request_struct_class: type[OffsetFetchRequest_v7]) -> OffsetFetchRequest_v7:
-        return request_struct_class(*self._fields)
 
 
 class HeartbeatResponse_v3(Response):  # type: ignore[misc]  # noqa: N801
@@ -160,13 +158,5 @@ class HeartbeatRequest_v3(RequestStruct):  # type: ignore[misc]  # noqa: N801
     )
 
 
-class StaticHeartbeatRequest(Request[HeartbeatRequest_v3]):  # type: ignore[misc]
-    """Request builder: fields in the order of `HeartbeatRequest_v3.SCHEMA`."""
-
+class StaticHeartbeatRequest(_InOrder[HeartbeatRequest_v3]):
     API_KEY = 12
-
-    def __init__(self, *fields: Any) -> None:
-        self._fields = fields
-
-    def build(self, request_struct_class: type[HeartbeatRequest_v3]) -> HeartbeatRequest_v3:
-        return request_struct_class(*self._fields)
