@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import orjson
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Struct
 
 from stream_maas.errors import InvalidInputError, UndecodableError
 from stream_maas.records import IdSource, KafkaRecord, ParameterValue, Request, Tensor
@@ -36,14 +36,11 @@ from stream_maas.wire.request_fields import (
     MODEL_VERSION,
     TRACED,
     Body,
-    RequestedOutput,
     fields_of,
 )
 from stream_maas.wire.tensors import (
     MAX_NAME_CHARS,
-    MAX_TENSORS,
-    Name,
-    Parameters,
+    WireTensor,
     from_tensor,
     has_control,
     plain,
@@ -63,19 +60,8 @@ class _OnlyId(Struct):
     id: Any = None
 
 
-class _BinaryBody(Struct, forbid_unknown_fields=True, gc=False):
-    """The JSON part of a request with binary tensors."""
-
-    inputs: Annotated[list[BinaryTensor], Meta(min_length=1, max_length=MAX_TENSORS)]
-    id: Name | UnsetType = UNSET
-    model_name: Name | UnsetType = UNSET
-    model_version: Name | UnsetType = UNSET
-    parameters: Parameters | UnsetType = UNSET
-    outputs: Annotated[list[RequestedOutput], Meta(max_length=MAX_TENSORS)] | UnsetType = UNSET
-
-
-_DECODER = msgspec.json.Decoder(Body)
-_BINARY_DECODER = msgspec.json.Decoder(_BinaryBody)
+_DECODER = msgspec.json.Decoder(Body[WireTensor])
+_BINARY_DECODER = msgspec.json.Decoder(Body[BinaryTensor])
 _ID_DECODER = msgspec.json.Decoder(_OnlyId)
 
 
@@ -104,7 +90,7 @@ def decode_request(record: KafkaRecord) -> Request:
     return Request(*fields)
 
 
-def _with_tail(body: _BinaryBody, tail: bytes) -> Body:
+def _with_tail(body: Body[BinaryTensor], tail: bytes) -> Body[WireTensor]:
     return Body(
         read_tensors(body.inputs, tail), body.id, body.model_name, body.model_version, body.parameters, body.outputs
     )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import astuple
@@ -27,6 +27,7 @@ from stream_maas.wire.tensors import (
     to_tensors,
 )
 
+T = TypeVar("T")
 DATA_SUBJECT = "data_subject"
 MAX_PRIORITY = 100
 
@@ -36,8 +37,10 @@ class RequestedOutput(Struct, forbid_unknown_fields=True, gc=False):
     parameters: Parameters | UnsetType = UNSET
 
 
-class Body(Struct, forbid_unknown_fields=True, gc=False):
-    inputs: Annotated[list[WireTensor], Meta(min_length=1, max_length=MAX_TENSORS)]
+class Body(Struct, Generic[T], forbid_unknown_fields=True, gc=False):
+    """Of a request: JSON throughout, or with tensors whose data stand behind it."""
+
+    inputs: Annotated[list[T], Meta(min_length=1, max_length=MAX_TENSORS)]
     id: Name | UnsetType = UNSET
     model_name: Name | UnsetType = UNSET
     model_version: Name | UnsetType = UNSET
@@ -53,7 +56,7 @@ TRACED = _PLACES["traceparent"]
 """Places in the fields."""
 
 
-def fields_in_python(body: Body) -> tuple[list[Any], int]:
+def fields_in_python(body: Body[WireTensor]) -> tuple[list[Any], int]:
     """The fields of `Request` by position, None for an id that is not in the body; and how many strings, keys included,
     the JSON text of the body has (strict.py). Raises `InvalidInputError`."""
     fields = _DEFAULTS.copy()
@@ -149,7 +152,7 @@ _PARAMETERS = _PLACES["parameters"]
 _DEFAULTS: list[Any] = [getattr(Request("", "body", ()), name) for name in Request.__struct_fields__]
 _DEFAULTS[ID] = None
 _KERNEL = native.load("requests")
-fields_of: Callable[[Body], tuple[list[Any], int]] = (
+fields_of: Callable[[Body[WireTensor]], tuple[list[Any], int]] = (
     fields_in_python
     if _KERNEL is None
     else _KERNEL.Fields(
