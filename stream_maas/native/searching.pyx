@@ -1,6 +1,6 @@
 """Searches a text round by round: asks the gate, then the finders that it names, lets what stands stand, and masks it.
 
-What is seldom, such as finds that overlap, is asked of the Python in privacy/detect.py, which tells the rules.
+What is seldom, such as many finds that overlap, is asked of the Python in privacy/detect.py, which tells the rules.
 """
 
 cimport cython
