@@ -103,7 +103,7 @@ cdef class Scanner:
             self._rows[at] = self._row_of(lane, self._rows[at] ^ UNMADE)
         return self._rows[at]
 
-    def accepted(self, str text):
+    cpdef int accepted(self, str text) except -1:
         """A bit for each automaton that accepts `text`, if it has as many ASCII digits as is asked for with it."""
         cdef const unsigned int *rows = self._rows
         cdef const unsigned char *of
@@ -149,3 +149,42 @@ cdef class Scanner:
             if digits >= self._fewest_digits[lane] and self._step(lane, r[lane], END) == self._accepting[lane]:
                 bits |= 1 << lane
         return bits
+
+
+@cython.final
+cdef class Gate:
+    """Asks the engine about those parts that a scanner says may match: `_re2_gate` in privacy/gate.py.
+
+    `loose`: bit of a part, and indices of patterns that are taken for matching where the part may. `engine`: bit of a
+    part, how the engine is asked about it, and the index of its first pattern.
+    """
+
+    cdef Scanner _scanner
+    cdef list _loose, _engine
+    cdef int _of_engine
+
+    def __init__(self, Scanner scanner not None, loose, engine):
+        self._scanner = scanner
+        self._loose = [(bit, list(indices)) for bit, indices in loose]
+        self._engine = list(engine)
+        self._of_engine = 0
+        for bit, _, _ in self._engine:
+            self._of_engine |= bit
+
+    def asked(self, str text not None):
+        """Indices of the patterns that may match somewhere in `text`."""
+        cdef int bits = self._scanner.accepted(text), bit
+        cdef Py_ssize_t first, index
+        cdef list found = []
+        cdef bytes encoded
+        if bits:
+            for bit, indices in self._loose:
+                if bits & bit:
+                    found += indices
+            if bits & self._of_engine:
+                encoded = text.encode("utf-8", "replace")
+                for bit, match, first in self._engine:
+                    if bits & bit:
+                        for index in match(encoded) or ():
+                            found.append(index + first)
+        return found

@@ -5,6 +5,7 @@ from cpython.tuple cimport PyTuple_Check, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 cdef enum:
     MAC_BYTES = 32  # of SHA-256
+    FEW_CHARS = 64  # of a value for which no memory is asked
 
 
 cdef inline object field(object span, Py_ssize_t at):
@@ -16,13 +17,18 @@ cdef inline object field(object span, Py_ssize_t at):
 
 @cython.final
 cdef class Pseudonyms:
-    """How pseudonyms are spelled: see `Writing.pseudonym` in privacy/operators.py."""
+    """How pseudonyms are made: see `pseudonym_in_python` in privacy/operators.py.
+
+    `letters`: one for each hexadecimal figure. `chars`: an even number of figures that are written. `forms`: entity
+    types whose values have a canonical form of their own; that of any other value is its `code`. `canonical`: tells
+    the form of what is neither.
+    """
 
     cdef unsigned char _letters[16]
     cdef int _bytes
+    cdef object _forms, _canonical
 
-    def __init__(self, str letters not None, int chars):
-        """`letters`: one for each hexadecimal figure. `chars`: an even number of figures that are written."""
+    def __init__(self, str letters not None, int chars, forms, canonical):
         cdef bytes figures = letters.encode("ascii")
         cdef int at
         if len(figures) != 16 or not 0 < chars <= 2 * MAC_BYTES:
@@ -30,30 +36,48 @@ cdef class Pseudonyms:
         for at in range(16):
             self._letters[at] = figures[at]
         self._bytes = chars // 2
+        self._forms, self._canonical = forms, canonical
 
-    def spell(self, str entity_type not None, str value not None, key):
-        """The pseudonym of a canonical value."""
-        cdef bytes mac = key.mac(f"{entity_type}\0{value}".encode("utf-8", "surrogatepass"))
+    def write(self, str entity_type not None, str value not None, writing, calling_code=""):
+        """The pseudonym of a value."""
+        cdef str form = None
+        cdef bytes mac
         cdef unsigned char spelled[2 * MAC_BYTES]
         cdef int at
+        cdef object key = writing.key
+        if key is None:
+            key = writing.key = writing.ask_key()
+        if entity_type not in self._forms:
+            form = code(value)
+        if form is None:
+            form = self._canonical(entity_type, value, calling_code)
+        mac = key.mac(f"{entity_type}\0{form}".encode("utf-8", "surrogatepass"))
         for at in range(self._bytes):
             spelled[2 * at] = self._letters[<unsigned char>mac[at] >> 4]
             spelled[2 * at + 1] = self._letters[<unsigned char>mac[at] & 15]
         return f"{entity_type}_{key.kid}_{spelled[:2 * self._bytes].decode('ascii')}"
 
 
-def code(str text not None):
+cpdef str code(str text):
     """The letters and digits of `text`, in upper case; None where it holds more than printable ASCII."""
-    cdef bytearray kept = bytearray()
+    cdef unsigned char few[FEW_CHARS]
+    cdef unsigned char *kept = few
+    cdef bytearray many
+    cdef Py_ssize_t count = 0
     cdef Py_UCS4 character
+    if len(text) > FEW_CHARS:
+        many = bytearray(len(text))
+        kept = many
     for character in text:
         if not 0x20 <= character < 0x7F:
             return None
         if c'0' <= character <= c'9' or c'A' <= character <= c'Z':
-            kept.append(<unsigned char>character)
+            kept[count] = <unsigned char>character
+            count += 1
         elif c'a' <= character <= c'z':
-            kept.append(<unsigned char>(<unsigned int>character - 32))
-    return kept.decode("ascii")
+            kept[count] = <unsigned char>(<unsigned int>character - 32)
+            count += 1
+    return kept[:count].decode("ascii")
 
 
 @cython.final
@@ -70,6 +94,7 @@ cdef class Writer:
     def write(self, treatment, str text not None, list spans not None, hint):
         """`text` with its finds treated; the same object if nothing changed. `treatment`: what is counted."""
         cdef object state = treatment.state, engine = treatment.engine, writing = treatment.writing
+        cdef dict actions = state.actions
         cdef object announced = engine.announced, calling_codes = engine.calling_codes
         cdef object action, operator, name
         cdef str value, written, entity_type, recognizer
@@ -83,10 +108,14 @@ cdef class Writer:
             value = text[start:end]
             if (value[0] == c'[' or "_" in value or "/" in value) and self._is_token(value):
                 continue
-            action = state.action(entity_type)
+            action = actions.get(entity_type)
+            if action is None:
+                action = state.action(entity_type)
             operator = action.operator
             name = operator.name
-            written = operator.write(entity_type, value, writing, calling_codes.get(recognizer, ""))
+            written = action.fixed
+            if written is None:
+                written = operator.write(entity_type, value, writing, calling_codes.get(recognizer, ""))
             if not operator.settled:
                 treatment.unsettled = True
             if recognizer in announced or recognizer == self._model or hint == entity_type:

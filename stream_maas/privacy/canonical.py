@@ -22,7 +22,7 @@ _NOT_IN_CODES: Final = bytes(code for code in range(128) if not chr(code).isalnu
 
 def canonical(entity_type: str, value: str, calling_code: str = "") -> str:
     """The canonical form of `value`. `calling_code`: country of a telephone number written in national form."""
-    form = _FORMS.get(entity_type)
+    form = FORMS.get(entity_type)
     if form is None and _COMPILED_CODE is not None and (code := _COMPILED_CODE(value)) is not None:
         return code
     # Printable ASCII folds to itself.
@@ -88,7 +88,7 @@ def _code(text: str) -> str:
 
 _COMPILED_CODE: Final[Callable[[str], str | None] | None] = _KERNEL.code if _KERNEL else None
 """`_code` for printable ASCII, which folds to itself; None for any other text."""
-_FORMS: Final[dict[str, Callable[[str, str], str]]] = {
+FORMS: Final[dict[str, Callable[[str, str], str]]] = {
     "PHONE": _phone,
     "EMAIL": _email,
     "PERSON": _name,
@@ -101,3 +101,4 @@ _FORMS: Final[dict[str, Callable[[str, str], str]]] = {
     "JWT": _exact,
     "CRYPTO": _exact,
 }
+"""Entity type -> (folded text, calling code) -> canonical form; of all others `_code` is."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from types import ModuleType
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from stream_maas import native
 from stream_maas.errors import SettingsError
@@ -68,15 +68,14 @@ def compile_gate(engine: Engine, parts: Sequence[Part], *, kernel: ModuleType | 
         return _hyperscan_gate(parts)
     if engine == "re":
         return _re_gate(parts)
-    return _re2_gate(parts, _scanner(tuple(parts), kernel) if kernel else None)
+    return _re2_gate(parts, kernel)
 
 
 @lru_cache(maxsize=16)
-def _scanner(parts: tuple[Part, ...], kernel: ModuleType) -> Callable[[str], int]:
-    """Text -> a bit for each part that may match. Kept: its states are the same for all gates with these parts."""
+def _scanner(parts: tuple[Part, ...], kernel: ModuleType) -> Any:
+    """What tells which parts may match. Kept: its states are the same for all gates with these parts."""
     automata = [Automaton(part.patterns) for part in parts]
-    accepted: Callable[[str], int] = kernel.Scanner(automata, [part.fewest_digits for part in parts]).accepted
-    return accepted
+    return kernel.Scanner(automata, [part.fewest_digits for part in parts])
 
 
 def _joined(parts: Sequence[Part]) -> Iterator[Part]:
@@ -91,7 +90,7 @@ def _joined(parts: Sequence[Part]) -> Iterator[Part]:
         yield Part(waiting)
 
 
-def _re2_gate(parts: Sequence[Part], may_match: Callable[[str], int] | None) -> Gate:
+def _re2_gate(parts: Sequence[Part], kernel: ModuleType | None) -> Gate:
     try:
         import re2
     except ImportError:
@@ -99,11 +98,12 @@ def _re2_gate(parts: Sequence[Part], may_match: Callable[[str], int] | None) -> 
     options = re2.Options()
     options.max_mem = _MAX_MEM_BYTES
     options.log_errors = False  # its messages quote the text
-    automata: list[tuple[Callable[[bytes], list[int] | None], int, int, int]] = []
+    automata: list[tuple[int, Callable[[bytes], list[int] | None], int]] = []
     loose: list[tuple[int, range]] = []
+    fewest_digits: list[int] = []
     first = 0
-    for number, part in enumerate(parts if may_match else _joined(parts)):
-        if part.is_loose:
+    for number, part in enumerate(parts if kernel else _joined(parts)):
+        if part.is_loose and kernel:
             loose.append((1 << number, range(first, first + len(part.patterns))))
             first += len(part.patterns)
             continue
@@ -112,36 +112,23 @@ def _re2_gate(parts: Sequence[Part], may_match: Callable[[str], int] | None) -> 
             automaton.Add(pattern)
         automaton.Compile()
         # The wrapper asks whether it was given text or bytes, which is a tenth of the look.
-        automata.append((getattr(automaton, "_set", automaton).Match, first, part.fewest_digits, 1 << number))
+        automata.append((1 << number, getattr(automaton, "_set", automaton).Match, first))
+        fewest_digits.append(part.fewest_digits)
         first += len(part.patterns)
+    if kernel:
+        asked: Gate = kernel.Gate(_scanner(tuple(parts), kernel), loose, automata).asked
+        return asked
 
     def gate(text: str) -> Sequence[int]:
         encoded = text.encode("utf-8", "replace")
         digit_count = len(encoded) - len(encoded.translate(None, _DIGITS))
         found: list[int] = []
-        for match, offset, fewest_digits, _ in automata:
-            if digit_count >= fewest_digits and (matched := match(encoded)):
+        for (_, match, offset), fewest in zip(automata, fewest_digits, strict=True):
+            if digit_count >= fewest and (matched := match(encoded)):
                 found += [index + offset for index in matched] if offset else matched
         return found
 
-    if may_match is None:
-        return gate
-    of_engine = sum(bit for _, _, _, bit in automata)
-
-    def gate_of_what_may_match(text: str) -> Sequence[int]:
-        found: list[int] = []
-        if bits := may_match(text):
-            for bit, indices in loose:
-                if bits & bit:
-                    found += indices
-            if bits & of_engine:
-                encoded = text.encode("utf-8", "replace")
-                for match, offset, _, bit in automata:
-                    if bits & bit and (matched := match(encoded)):
-                        found += [index + offset for index in matched] if offset else matched
-        return found
-
-    return gate_of_what_may_match
+    return gate
 
 
 def _hyperscan_gate(parts: Sequence[Part]) -> Gate:

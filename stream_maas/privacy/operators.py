@@ -13,12 +13,12 @@ import ipaddress
 import re
 from binascii import hexlify
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 from msgspec import Struct
 
 from stream_maas import native
-from stream_maas.privacy.canonical import canonical
+from stream_maas.privacy.canonical import FORMS, canonical
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.keys import PseudonymKey
 from stream_maas.privacy.transform import PSEUDONYM_CHARS, PSEUDONYM_LETTERS, placeholder
@@ -35,41 +35,33 @@ _KERNEL: Final = native.load("writing")
 
 class Writing:
     """What the operators know of the record that they write: numbers given out so far, and the key of its
-    pseudonyms. `key`: asked for at the first pseudonym; raises if there is none."""
+    pseudonyms. `ask_key`: asked at the first pseudonym; raises if there is none."""
 
-    __slots__ = ("_ask_key", "_key", "_numbers", "_pseudonyms")
+    __slots__ = ("ask_key", "key", "numbers")
 
-    def __init__(self, key: Callable[[], PseudonymKey]) -> None:
-        self._ask_key = key
-        self._key: PseudonymKey | None = None
-        self._numbers: dict[str, dict[str, int]] = {}
-        self._pseudonyms: dict[tuple[str, str], str] = {}
+    def __init__(self, ask_key: Callable[[], PseudonymKey]) -> None:
+        self.ask_key = ask_key
+        self.key: PseudonymKey | None = None
+        self.numbers: dict[str, dict[str, int]] = {}
 
     def number(self, entity_type: str, value: str) -> int:
         """1 for the first value of this type in the record, the same number for the same (canonical) value."""
-        numbers = self._numbers.setdefault(entity_type, {})
+        numbers = self.numbers.setdefault(entity_type, {})
         return numbers.setdefault(value, len(numbers) + 1)
 
-    def pseudonym(self, entity_type: str, value: str) -> str:
-        """`TYPE_kid_xxxx` of the canonical value: HMAC-SHA256 (RFC 2104), cut to 96 bits, as letters."""
-        written = self._pseudonyms.get((entity_type, value))
-        if written is None:
-            key = self._key
-            if key is None:
-                key = self._key = self._ask_key()
-            self._pseudonyms[entity_type, value] = written = _spell(entity_type, value, key)
-        return written
 
-
-def spell_in_python(entity_type: str, value: str, key: PseudonymKey) -> str:
-    """The pseudonym of a canonical value."""
-    mac = key.mac(f"{entity_type}\0{value}".encode("utf-8", "surrogatepass"))
+def pseudonym_in_python(entity_type: str, value: str, writing: Writing, calling_code: str = "") -> str:
+    """`TYPE_kid_xxxx` of the canonical value: HMAC-SHA256 (RFC 2104), cut to 96 bits, as letters."""
+    key = writing.key
+    if key is None:
+        key = writing.key = writing.ask_key()
+    mac = key.mac(f"{entity_type}\0{canonical(entity_type, value, calling_code)}".encode("utf-8", "surrogatepass"))
     letters = hexlify(mac[: PSEUDONYM_CHARS // 2]).translate(_HEX_TO_LETTERS).decode("ascii")
     return f"{entity_type}_{key.kid}_{letters}"
 
 
-_spell: Final[Callable[[str, str, PseudonymKey], str]] = (
-    _KERNEL.Pseudonyms(PSEUDONYM_LETTERS, PSEUDONYM_CHARS).spell if _KERNEL else spell_in_python
+_write_pseudonym: Final[Callable[..., str]] = (
+    _KERNEL.Pseudonyms(PSEUDONYM_LETTERS, PSEUDONYM_CHARS, FORMS, canonical).write if _KERNEL else pseudonym_in_python
 )
 
 
@@ -143,9 +135,7 @@ class Pseudonym(Struct, frozen=True):
 
     name: OperatorName = "pseudonym"
     settled: bool = True
-
-    def write(self, entity_type: str, value: str, writing: Writing, calling_code: str = "") -> str:
-        return writing.pseudonym(entity_type, canonical(entity_type, value, calling_code))
+    write: ClassVar[Callable[..., str]] = staticmethod(_write_pseudonym)
 
 
 class Generalise(Struct, frozen=True):

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from stream_maas.privacy.operators import Operator, Replace
 from stream_maas.privacy.policy import Policy, Rule, Scope
+from stream_maas.privacy.transform import placeholder
 
 DEFAULT_RULE: Final = "default"
 _ENFORCED: Final = Replace()
@@ -27,6 +28,8 @@ class Action(Struct, frozen=True):
     operator: Operator
     rule: str
     shadow: bool = False
+    fixed: str | None = None
+    """What is written whatever the value was, None if that depends on it."""
 
 
 class _Position(NamedTuple):
@@ -41,7 +44,7 @@ class State:
     """Where a walk is, as far as the policy cares."""
 
     __slots__ = (
-        "_actions", "_automaton", "_next", "_positions", "asks_model", "leads_on", "shadow_type", "treat_as",
+        "_automaton", "_next", "_positions", "actions", "asks_model", "leads_on", "shadow_type", "treat_as",
         "treated_by",
     )  # fmt: skip
 
@@ -49,7 +52,8 @@ class State:
         self._automaton = automaton
         self._positions = positions
         self._next: dict[str, State] = {}
-        self._actions: dict[str, Action] = {}
+        self.actions: dict[str, Action] = {}
+        """What `action` was asked for by now."""
         self.leads_on = bool(positions)
         """Whether a step can lead to another state at all."""
         self.treat_as: str | None = None
@@ -80,9 +84,9 @@ class State:
 
     def action(self, entity_type: str) -> Action:
         """What is done to finds of this type here."""
-        found = self._actions.get(entity_type)
+        found = self.actions.get(entity_type)
         if found is None:
-            found = self._actions[entity_type] = self._automaton.decide(self._positions, entity_type)
+            found = self.actions[entity_type] = self._automaton.decide(self._positions, entity_type)
         return found
 
     def _after(self, name: str) -> frozenset[_Position]:
@@ -125,19 +129,20 @@ class _Automaton:
         return [rule for index, rule in enumerate(self._scope.rules) if not rule.paths or index in reached]
 
     def decide(self, positions: frozenset[_Position], entity_type: str) -> Action:
-        on_trial = False
-        decided = Action(self._scope.default, DEFAULT_RULE)
+        operator, place, on_trial = self._scope.default, DEFAULT_RULE, False
         for rule in self.rules_at(positions):
             if rule.asks_model or (rule.types is not None and entity_type not in rule.types):
                 continue
             if rule.shadow:
                 on_trial = True
                 continue
-            decided = Action(rule.operator, rule.place)
+            operator, place = rule.operator, rule.place
             break
         if self.is_trial:
-            return Action(_ENFORCED, DEFAULT_RULE, on_trial or decided.operator.name != _ENFORCED.name)
-        return Action(decided.operator, decided.rule, on_trial)
+            on_trial = on_trial or operator.name != _ENFORCED.name
+            operator, place = _ENFORCED, DEFAULT_RULE
+        is_fixed = isinstance(operator, Replace) and not operator.numbered
+        return Action(operator, place, on_trial, placeholder(entity_type) if is_fixed else None)
 
 
 class Plan(Struct, frozen=True):

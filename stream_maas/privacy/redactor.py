@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -182,14 +183,14 @@ class Redactor:
         return plan, self._engines[packs]
 
     def _treatment(self, plan: Plan, engine: Engine, tenant: str | None, purpose: str | None) -> Treatment:
-        def key() -> PseudonymKey:
-            if self._keys is None:
-                raise RedactionError("no key for pseudonyms")
-            return self._keys.current(tenant or "", plan.purpose if plan.purpose is not None else purpose or "")
-
-        treatment = Treatment(plan, engine, key)
+        treatment = Treatment(plan, engine, partial(self._key, plan, tenant, purpose))
         treatment.model = self._model
         return treatment
+
+    def _key(self, plan: Plan, tenant: str | None, purpose: str | None) -> PseudonymKey:
+        if self._keys is None:
+            raise RedactionError("no key for pseudonyms")
+        return self._keys.current(tenant or "", plan.purpose if plan.purpose is not None else purpose or "")
 
     def _walk(self, plan: Plan, engine: Engine, tenant: str | None, purpose: str | None) -> Walk:
         return Walk(self._treatment(plan, engine, tenant, purpose), self._config)

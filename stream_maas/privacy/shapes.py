@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from types import ModuleType
 from typing import Final
 
+from stream_maas import native
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.rows import Anchored, Located, Shaped
 from stream_maas.privacy.spans import Known, Span
@@ -14,9 +17,12 @@ from stream_maas.privacy.spans import Known, Span
 Finder = Callable[[str, str | None, Known], Iterable[Span]]
 """(folded text, entity type that the field name announces, known numbers) -> candidates, overlapping or not."""
 
+_KERNEL: Final = native.load("shapes")
+_LAST_CHARACTER: Final = 0xFFFF
+"""No pattern of the table begins with a character beyond."""
 _HEAD_CHUNK_CHARS: Final = 64
 """Longest local part of RFC 5321; longer ones are walked chunk by chunk."""
-_FIRST_CLASS: Final = re.compile(r"(\[[^\]\\^]+\])(?![?*]|\{0|\{,)")
+_FIRST_CLASS: Final = re.compile(r"(?:\(\?<!\[[^\]\\^]+\]\))?(\[[^\]\\^]+\])(?![?*]|\{0|\{,)")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _ASCII_ALPHANUMERIC: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
@@ -36,11 +42,41 @@ def is_always_asked(row: Anchored | Shaped | Located) -> bool:
     return isinstance(row, Located) and not row.gate
 
 
-def finder(row: Anchored | Shaped | Located, cues: CueIndex) -> Finder:
-    """The function that looks for candidates of `row`."""
+def finder(row: Anchored | Shaped | Located, cues: CueIndex, kernel: ModuleType | None = _KERNEL) -> Finder:
+    """The function that looks for candidates of `row`. `kernel`: the compiled twin, None for Python alone."""
+    if isinstance(row, Anchored):
+        return _anchored_finder(row)
+    if kernel is not None:
+        return _compiled_finder(row, cues, kernel)
+    return _located_finder(row) if isinstance(row, Located) else _shaped_finder(row, cues)
+
+
+def _compiled_finder(row: Shaped | Located, cues: CueIndex, kernel: ModuleType) -> Finder:
+    make = partial(tuple.__new__, Span)
+    told = row.entity_type, row.name, row.score
+    compiled: Finder
     if isinstance(row, Located):
-        return _located_finder(row)
-    return _shaped_finder(row, cues) if isinstance(row, Shaped) else _anchored_finder(row)
+        compiled = kernel.Located(row.locate, *told, make).find
+    else:
+        beginning = None if row.inside else _beginning(row)
+        compiled = kernel.Shaped(
+            None if beginning is None else "".join(re.findall(beginning, _plane())),
+            re.compile(row.pattern if row.inside else f"(?<![0-9A-Za-z])(?:{row.pattern})").search,
+            re.compile(row.pattern).match,
+            re.compile(row.rest).match if row.rest else None,
+            cues.add(row.cues, row.entity_type) if row.cues else None,
+            cues,
+            row.trim,
+            told,
+            make,
+        ).find
+    return compiled
+
+
+@cache
+def _plane() -> str:
+    """Every character that a class of the table can name."""
+    return "".join(map(chr, range(_LAST_CHARACTER + 1)))
 
 
 def _located_finder(row: Located) -> Finder:
@@ -138,7 +174,9 @@ def _beginning(row: Shaped) -> str | None:
     if row.made_of == "digits":
         return "[0-9]"
     match = _FIRST_CLASS.match(row.pattern)
-    return match.group(1) if match and not re.search(match.group(1), string.ascii_lowercase) else None
+    if match is None or ord(max(match.group(1))) > _LAST_CHARACTER:
+        return None
+    return None if re.search(match.group(1), string.ascii_lowercase) else match.group(1)
 
 
 def _stands_alone(text: str, start: int, end: int, last_end: int) -> bool:

@@ -121,13 +121,13 @@ class Treatment:
         "writing",
     )  # fmt: skip
 
-    def __init__(self, plan: Plan, engine: Engine, key: Callable[[], PseudonymKey]) -> None:
+    def __init__(self, plan: Plan, engine: Engine, ask_key: Callable[[], PseudonymKey]) -> None:
         self.engine = engine
         self.state: State = plan.root
         self.nowhere: State = plan.nowhere
         self.place = "text"
         """Part of the record that the walk is in, for the counts."""
-        self.writing = Writing(key)
+        self.writing = Writing(ask_key)
         self.known: Known = {}
         self.values: dict[str, str] = {}
         """Folded text -> entity type, of values that were announced somewhere."""
@@ -155,8 +155,10 @@ class Treatment:
     def is_stale(self) -> bool:
         """Whether something was learned in this pass that stands where it was not looked for yet."""
         numbers, values = len(self.known), len(self.values)
-        if len(self.seen) == 1 and self.seen[0][1:] == (numbers, values):
-            return False
+        if len(self.seen) == 1:  # as of most records
+            _, known, valued = self.seen[0]
+            if known == numbers and valued == values:
+                return False
         return any(
             (known < numbers and RUN.search(rest)) or (valued < values and any(value in rest for value in self.values))
             for rest, known, valued in self.seen

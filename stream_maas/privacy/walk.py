@@ -309,7 +309,9 @@ class Walk:
 def is_prose(text: str, most_chars: int) -> bool:
     """Whether there is nothing to a text but what stands in it: no JSON, no base64, no token of an earlier redaction,
     and it has no more than `most_chars`. False says nothing."""
-    return 0 < len(text) <= most_chars and text[0] not in _MAY_OPEN_JSON and " " in text.rstrip() and not view(text)[1]
+    if not 0 < len(text) <= most_chars or text[0] in _MAY_OPEN_JSON or " " not in text.rstrip():
+        return False
+    return ("_" not in text and "/" not in text) or not view(text)[1]
 
 
 def _named_by_sibling(mapping: Mapping[str, Any]) -> str | None:

@@ -182,10 +182,16 @@ def test_a_find_outside_of_its_text_is_refused(at: tuple[int, int]) -> None:
         treated(plans()[0], "a text", [Span(*at, "EMAIL", "email", 100)], None, compiled=True)
 
 
-@given(st.sampled_from(["EMAIL", "X", ""]), st.text(st.characters(), max_size=80))
+@given(st.sampled_from(["EMAIL", "PHONE", "CPF", "X", ""]), st.text(st.characters(), max_size=80))
 @example("PERSON", "\ud800")
-def test_pseudonyms_are_spelled_alike(entity_type: str, value: str) -> None:
-    assert operators._spell(entity_type, value, KEY) == operators.spell_in_python(entity_type, value, KEY)
+@example("CPF", "123.456.789-09")
+@example("CPF", "\uff11\uff12\uff13")
+def test_pseudonyms_are_made_alike(entity_type: str, value: str) -> None:
+    compiled, reference = operators.Writing(lambda: KEY), operators.Writing(lambda: KEY)
+    for code in ("", "49"):
+        made = operators.Pseudonym().write(entity_type, value, compiled, code)
+        assert made == operators.pseudonym_in_python(entity_type, value, reference, code)
+    assert compiled.key is reference.key is KEY
 
 
 def test_pseudonyms_need_sixteen_letters() -> None:
@@ -193,11 +199,10 @@ def test_pseudonyms_need_sixteen_letters() -> None:
     assert kernel is not None
     for letters, chars in (("abc", 24), ("bcdfghjklmnpqrst", 0), ("bcdfghjklmnpqrst", 66)):
         with pytest.raises(ValueError, match="sixteen"):
-            kernel.Pseudonyms(letters, chars)
+            kernel.Pseudonyms(letters, chars, {}, canonical.canonical)
+    short = operators.Writing(type("Short", (), {"kid": "k", "mac": lambda *_: b"ab"}))
     with pytest.raises(IndexError):
-        kernel.Pseudonyms("bcdfghjklmnpqrst", 24).spell(
-            "X", "", type("Short", (), {"kid": "k", "mac": lambda *_: b"ab"})()
-        )
+        kernel.Pseudonyms("bcdfghjklmnpqrst", 24, {}, canonical.canonical).write("X", "", short)
 
 
 @given(st.text(st.one_of(st.characters(max_codepoint=0x7F), st.characters()), max_size=40))

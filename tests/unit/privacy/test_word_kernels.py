@@ -1,7 +1,8 @@
-"""The compiled kernels for words and codes, and the Python that they stand in for or in front of: the same finds."""
+"""The compiled kernels for words, codes and shapes, and the Python that they stand in for: the same finds."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
@@ -12,13 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_maas import native
-from stream_maas.privacy import caseless_names, name_words, names
+from stream_maas.privacy import caseless_names, name_words, names, shapes
 from stream_maas.privacy.codes import CodeFinder
 from stream_maas.privacy.cues import CueIndex
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.recognizers import PACKS, rows_for
-from stream_maas.privacy.rows import Code
-from tests.unit.privacy.texts import texts
+from stream_maas.privacy.rows import Code, Located, Shaped, whole
+from tests.unit.privacy.texts import canaries, texts
 
 pytestmark = pytest.mark.skipif(
     native.load("words") is None, reason="not compiled; test_native.py tells if it should be"
@@ -144,3 +145,56 @@ def test_tables_of_pictures_are_checked() -> None:
             kernel.Pictures(wrong)
     with pytest.raises(ValueError, match="without rules"):
         kernel.Codes(["A9"], [], CueIndex(), None, None)
+
+
+# Shapes -----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def shaped_finders() -> list[tuple[Shaped | Located, shapes.Finder, shapes.Finder]]:
+    """Of every row that can be turned on: compiled, and not."""
+    cues = CueIndex()
+    kernel = native.load("shapes")
+    found = [
+        (row, shapes.finder(row, cues, kernel), shapes.finder(row, cues, None))
+        for packs in (frozenset[str](), frozenset(PACKS))
+        for row in rows_for(packs)
+        if isinstance(row, Shaped | Located)
+    ]
+    cues.close()
+    return found
+
+
+glue = st.sampled_from(
+    ["", " ", "\n", "x", "7", "é", "_", "[", "my name is ", "born on ", "BIC ", "IBAN ", "号", "Mr "]
+)
+shapely = st.lists(st.one_of(canaries, glue, glue), max_size=7).map("".join)
+
+
+def assert_same_shapes(text: str, hint: str | None) -> None:
+    folded = fold(text).text
+    for row, compiled, reference in shaped_finders():
+        assert list(compiled(folded, hint, {})) == list(reference(folded, hint, {})), (row.name, folded)
+
+
+@settings(max_examples=150)
+@given(st.one_of(shapely, shapely, texts), st.sampled_from([None, None, "DATE_OF_BIRTH", "BIC"]))
+@example("DE89370400440532013000DE89370400440532013000 and xDE89370400440532013000", None)
+@example("BIC COBADEFF\U0001f600COBADEFF", None)
+@example("1.2.1990 1.2.1990", "DATE_OF_BIRTH")
+@example("2.3 4.5 6.7", None)
+def test_the_same_shapes_are_found(text: str, hint: str | None) -> None:
+    assert_same_shapes(text, hint)
+
+
+def test_the_same_shapes_are_found_in_labelled_texts(labelled: Callable[[str], list[dict[str, Any]]]) -> None:
+    for line in (*labelled("corpus_dev")[::3], *labelled("presidio_cases")):
+        assert_same_shapes(line["text"], None)
+
+
+def test_characters_beyond_the_table_are_refused() -> None:
+    kernel = native.load("shapes")
+    assert kernel is not None
+    search = re.compile("x")
+    with pytest.raises(ValueError, match="more characters"):
+        kernel.Shaped("\U0001f600", search.search, search.match, None, None, CueIndex(), whole, ("X", "x", 1), tuple)
