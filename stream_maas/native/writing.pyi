@@ -1,4 +1,4 @@
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 class Pseudonyms:
@@ -20,3 +20,18 @@ class Writer:
         keep: str,
     ) -> None: ...
     def write(self, treatment: Any, text: str, spans: list[Any], hint: str | None) -> str: ...
+
+class Settled:
+    def __init__(
+        self,
+        action: Callable[[str], Any],
+        announced: Container[str],
+        calling_codes: Mapping[str, str],
+        is_token: Callable[[str], object],
+        fold: Callable[[str], Any],
+        make_writing: Callable[[str | None], Any],
+        model: str,
+    ) -> None: ...
+    def written(
+        self, text: str, spans: list[Any], tenant: str | None
+    ) -> tuple[str, dict[str, int], dict[str, int], bool] | None: ...

@@ -152,3 +152,55 @@ cdef class Writer:
 
 cdef inline add(dict counts, key):
     counts[key] = counts.get(key, 0) + 1
+
+
+@cython.final
+cdef class Settled:
+    """Writes what stands for the finds of one text by itself, where they teach nothing about other texts and nothing
+    that is written will be looked at again: what `Treatment` in privacy/treatment.py does for such a text, at once."""
+
+    cdef object _action, _announced, _calling_codes, _is_token, _fold, _make_writing
+    cdef str _model
+
+    def __init__(self, action, announced, calling_codes, is_token, fold, make_writing, str model not None):
+        self._action, self._announced, self._calling_codes = action, announced, calling_codes
+        self._is_token, self._fold, self._make_writing, self._model = is_token, fold, make_writing, model
+
+    def written(self, str text not None, list spans not None, tenant):
+        """(`text` with its finds treated, entity type -> finds, operator -> finds, whether one was in disguise); None
+        where a treatment has to see to it."""
+        cdef object action, operator, writing = None
+        cdef str value, written, entity_type, recognizer
+        cdef list pieces = []
+        cdef dict counts = {}, operators = {}
+        cdef Py_ssize_t start, end, position = 0, length = len(text)
+        cdef bint is_folded = False
+        for span in spans:
+            start, end, entity_type, recognizer = field(span, 0), field(span, 1), field(span, 2), field(span, 3)
+            if not position <= start < end <= length:
+                raise ValueError("a find outside of its text, or out of order")
+            value = text[start:end]
+            action = self._action(entity_type)
+            operator = action.operator
+            if recognizer in self._announced or recognizer == self._model or action.shadow or not operator.settled:
+                return None
+            if (value[0] == c'[' or "_" in value or "/" in value) and self._is_token(value):
+                continue
+            written = action.fixed
+            if written is None:
+                if writing is None:
+                    writing = self._make_writing(tenant)
+                written = operator.write(entity_type, value, writing, self._calling_codes.get(recognizer, ""))
+            if written == value:
+                return None
+            add(counts, entity_type)
+            add(operators, operator.name)
+            if not is_folded and not value.isascii():
+                is_folded = field(self._fold(value), 0) != value
+            pieces.append(text[position:start])
+            pieces.append(written)
+            position = end
+        if not counts:
+            return None
+        pieces.append(text[position:])
+        return "".join(pieces), counts, operators, is_folded

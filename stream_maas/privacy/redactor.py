@@ -20,8 +20,9 @@ from stream_maas.privacy.keys import DerivedKeys, PseudonymKey, PseudonymKeys
 from stream_maas.privacy.payload import is_clear, walk_key, walk_request
 from stream_maas.privacy.plan import Plan, compile_plan, strict_plan
 from stream_maas.privacy.policy import DEFAULT_POLICY, Policy
-from stream_maas.privacy.spans import Known
-from stream_maas.privacy.treatment import SUBJECT, Engine, Looked, NameModel, Treatment
+from stream_maas.privacy.settled import Write, writer
+from stream_maas.privacy.spans import Known, Span
+from stream_maas.privacy.treatment import SUBJECT, TEXT, Engine, Looked, NameModel, Treatment
 from stream_maas.privacy.walk import LimitError, Walk, is_prose
 from stream_maas.records import Redacted, RedactionReport, Request
 
@@ -87,6 +88,9 @@ class Redactor:
         self._common = self._with_engine(compile_plan(policy, None))
         self._strict = self._with_engine(strict_plan(policy))
         self._tenants = {tenant: self._with_engine(compile_plan(policy, tenant)) for tenant in policy.tenants}
+        self._writers: dict[str | None, Write] = {None: self._writer(*self._common)}
+        """Of texts by themselves: for each tenant with rules of its own, None for all others."""
+        self._writers.update((tenant, self._writer(*found)) for tenant, found in self._tenants.items())
 
     def redact_text(self, text: str, *, tenant: str | None = None) -> Redacted[str]:
         """One text under the tenant's policy; JSON text is walked as a document."""
@@ -153,6 +157,8 @@ class Redactor:
         if looked is not None:
             if not looked[0]:
                 return Redacted(text, {}, None, self.nothing_found)
+            if recorder is None and (settled := self._settled(text, looked[0], tenant)):
+                return settled
             treatment = self._treatment(plan, engine, tenant, None)
             if recorder is not None:
                 recorder.listen_to(treatment)
@@ -173,6 +179,22 @@ class Redactor:
             recorder.follow(walk)
         return self._redacted(self._run(walk, "text", visit, text), walk.treatment)
 
+    def _settled(self, text: str, spans: list[Span], tenant: str | None) -> Redacted[str] | None:
+        """`text` with its finds treated, where nothing is learned from them. None where a treatment has to see to it,
+        also to what fails here."""
+        try:
+            written = (self._writers.get(tenant) or self._writers[None])(text, spans, tenant)
+        except Exception:  # noqa: BLE001 - see above
+            return None
+        if written is None:
+            return None
+        value, counts, operators, folded = written
+        report = RedactionReport(self.ruleset, self.engine, operators, {TEXT: counts}, {}, folded)
+        return Redacted(value, counts, None, report)
+
+    def _writer(self, plan: Plan, engine: Engine) -> Write:
+        return writer(plan, engine, partial(self._key, plan, None))
+
     def _for(self, tenant: str | None) -> tuple[Plan, Engine]:
         return self._common if tenant is None else self._tenants.get(tenant, self._common)
 
@@ -183,11 +205,11 @@ class Redactor:
         return plan, self._engines[packs]
 
     def _treatment(self, plan: Plan, engine: Engine, tenant: str | None, purpose: str | None) -> Treatment:
-        treatment = Treatment(plan, engine, partial(self._key, plan, tenant, purpose))
+        treatment = Treatment(plan, engine, partial(self._key, plan, purpose, tenant))
         treatment.model = self._model
         return treatment
 
-    def _key(self, plan: Plan, tenant: str | None, purpose: str | None) -> PseudonymKey:
+    def _key(self, plan: Plan, purpose: str | None, tenant: str | None) -> PseudonymKey:
         if self._keys is None:
             raise RedactionError("no key for pseudonyms")
         return self._keys.current(tenant or "", plan.purpose if plan.purpose is not None else purpose or "")

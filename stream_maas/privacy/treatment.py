@@ -34,6 +34,8 @@ from stream_maas.records import RedactionReport
 
 _KERNEL: Final = native.load("writing")
 SUBJECT: Final = "DATA_SUBJECT"
+TEXT: Final = "text"
+"""What a text by itself is called where finds are counted by their place."""
 KNOWN_VALUE: Final = "known_value"
 """Recognizer of values that were found elsewhere in the record."""
 FIELD_NAME: Final = "field_name"
@@ -125,7 +127,7 @@ class Treatment:
         self.engine = engine
         self.state: State = plan.root
         self.nowhere: State = plan.nowhere
-        self.place = "text"
+        self.place = TEXT
         """Part of the record that the walk is in, for the counts."""
         self.writing = Writing(ask_key)
         self.known: Known = {}

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_maas import native
-from stream_maas.privacy import canonical, operators, redactor
+from stream_maas.privacy import canonical, operators, redactor, settled
 from stream_maas.privacy.detect import Detector
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.gate import choose
@@ -171,6 +171,45 @@ def test_the_same_is_written(text: str, hint: str | None) -> None:
     assert_same_writing(text, hint)
 
 
+def settled_as_treated(plan: Any, text: str, spans: list[Span]) -> bool:
+    """Whether the plan leaves nothing to a treatment. If so, the same must be written."""
+    written = settled.writer(plan, engine(), lambda tenant: KEY)(text, spans, None)
+    if written is None:
+        return False
+    known = treated(plan, text, spans, None, compiled=False)
+    value, counts, by_operator, folded = written
+    assert (value, counts, by_operator, folded) == tuple(
+        known[name] for name in ("written", "counts", "operators", "folded")
+    ), text
+    assert known["places"] == {"text": counts}
+    assert not any(known[name] for name in ("unsettled", "kept", "shadow", "values", "known"))
+    return True
+
+
+@settings(max_examples=150)
+@given(st.one_of(spaced, spaced, texts))
+@example("ada@example.org or ada\uff20example.org, [EMAIL_1] 10.0.0.0/24, 10.1.2.3, card 4111 1111 1111 1111")
+@example("[EMAIL] and [CARD_2]")
+def test_what_is_settled_at_once_is_what_a_treatment_writes(text: str) -> None:
+    try:
+        spans = engine().detector.find(text)
+    except RuntimeError:  # refused
+        return
+    for plan in plans():
+        settled_as_treated(plan, text, spans)
+
+
+def test_a_text_that_teaches_nothing_is_settled_at_once() -> None:
+    for text, plans_that_settle in (
+        ("write to ada@example.org, card 4111 1111 1111 1111", 2),  # replaced, or a pseudonym
+        ("write to ada@example.org from 10.1.2.3", 2),
+        ("my name is Ana Silva", 0),  # personal wherever else it stands
+        ("nothing at all", 0),
+    ):
+        spans = engine().detector.find(text)
+        assert sum(settled_as_treated(plan, text, spans) for plan in plans()) == plans_that_settle, text
+
+
 def test_the_same_is_written_in_labelled_texts(labelled: Callable[[str], list[dict[str, Any]]]) -> None:
     for line in labelled("corpus_dev"):
         assert_same_writing(line["text"], None)
@@ -180,6 +219,8 @@ def test_the_same_is_written_in_labelled_texts(labelled: Callable[[str], list[di
 def test_a_find_outside_of_its_text_is_refused(at: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="outside"):
         treated(plans()[0], "a text", [Span(*at, "EMAIL", "email", 100)], None, compiled=True)
+    with pytest.raises(ValueError, match="outside"):
+        settled.writer(plans()[0], engine(), lambda tenant: KEY)("a text", [Span(*at, "EMAIL", "email", 100)], None)
 
 
 @given(st.sampled_from(["EMAIL", "PHONE", "CPF", "X", ""]), st.text(st.characters(), max_size=80))
