@@ -1,6 +1,7 @@
 """Tells what a second look at a text could bring up, from what stands around its finds and from the digits left."""
 
 cimport cython
+from cpython.unicode cimport PyUnicode_DATA, PyUnicode_KIND, PyUnicode_READ
 
 cdef inline bint is_digit(Py_UCS4 character):
     return c'0' <= character <= c'9'
@@ -74,10 +75,11 @@ cdef class Looks:
     cdef bint _has_run(self, str text):
         """Whether RUN matches somewhere."""
         cdef Py_ssize_t at
-        cdef int digits = 0, gap_chars = 0
+        cdef int digits = 0, gap_chars = 0, kind = PyUnicode_KIND(text)
+        cdef void *data = PyUnicode_DATA(text)
         cdef Py_UCS4 character
         for at in range(len(text)):
-            character = text[at]
+            character = PyUnicode_READ(kind, data, at)
             if is_digit(character):
                 digits += 1
                 if digits == self._fewest_digits:

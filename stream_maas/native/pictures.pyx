@@ -2,6 +2,7 @@
 all pictures, from every beginning of a word. What stands there is read by the rules of its picture."""
 
 cimport cython
+from cpython.unicode cimport PyUnicode_DATA, PyUnicode_KIND, PyUnicode_READ
 
 cdef enum:
     ASCII = 128
@@ -62,13 +63,18 @@ cdef class Pictures:
         cdef Py_UCS4 character
         cdef unsigned short node
         cdef list found = []
+        if text is None:
+            raise TypeError("no text")
+        cdef int kind = PyUnicode_KIND(text)
+        cdef void *data = PyUnicode_DATA(text)
         for start in range(size):
             was_inside = is_inside
-            character = text[start]
+            character = PyUnicode_READ(kind, data, start)
             is_inside = character < ASCII and self._is_alphanumeric[character]
             if was_inside:
                 continue
-            while digit < size and (digit < start or not 48 <= text[digit] <= 57):
+            digit = max(digit, start)
+            while digit < size and not 48 <= PyUnicode_READ(kind, data, digit) <= 57:
                 digit += 1
             if digit == size:
                 break  # every picture has a digit, and not far from where it begins
@@ -81,7 +87,7 @@ cdef class Pictures:
                 if node == 0:
                     break
                 at += 1
-                character = text[at] if at < size else 0
+                character = PyUnicode_READ(kind, data, at) if at < size else 0
                 if self._ends[node] >= 0 and not (character < ASCII and self._is_alphanumeric[character]):
                     found.append((start, at, self._ends[node]))
                 if at >= size:

@@ -11,7 +11,8 @@ cdef enum:
     CAPITAL = 1
     LETTER = 2
     BETWEEN = 4
-    SLOTS = 1 << 19  # two bits of these for each word: of 25,000 words, one in a hundred others looks like one of them
+    SLOTS = 1 << 19  # bits, two of which each word sets: of 25,000 words, one in a hundred others looks like one of them
+    BYTES = 1 << 16
     REACH = 30  # how far a phrase may stand before a name
 
 cdef unsigned long long SEED = 14695981039346656037u  # FNV-1a, 64 bits
@@ -27,12 +28,12 @@ cdef class NameWords:
 
     cdef unsigned char _kinds[CODES]
     cdef unsigned short _lower[CODES]
-    cdef unsigned char _alone[SLOTS]
-    cdef unsigned char _with_more[SLOTS]
-    cdef unsigned char _particles[SLOTS]
-    cdef unsigned char _words[SLOTS]
-    cdef unsigned char _last_words[SLOTS]
-    cdef unsigned char _last_pairs[SLOTS]
+    cdef unsigned char _alone[BYTES]
+    cdef unsigned char _with_more[BYTES]
+    cdef unsigned char _particles[BYTES]
+    cdef unsigned char _words[BYTES]
+    cdef unsigned char _last_words[BYTES]
+    cdef unsigned char _last_pairs[BYTES]
 
     def __cinit__(self, *, str capitals, str letters, str between, alone, with_more, particles, phrases):
         cdef int code
@@ -76,11 +77,13 @@ cdef class NameWords:
         return 0
 
     cdef inline void _put(self, unsigned char *table, unsigned long long hashed):
-        table[hashed % SLOTS] = 1
-        table[(hashed >> 32) % SLOTS] = 1
+        table[hashed % SLOTS >> 3] |= 1 << (hashed & 7)
+        table[(hashed >> 32) % SLOTS >> 3] |= 1 << (hashed >> 32 & 7)
 
     cdef inline bint _has(self, const unsigned char *table, unsigned long long hashed):
-        return table[hashed % SLOTS] and table[(hashed >> 32) % SLOTS]
+        return (table[hashed % SLOTS >> 3] >> (hashed & 7) & 1) and (
+            table[(hashed >> 32) % SLOTS >> 3] >> (hashed >> 32 & 7) & 1
+        )
 
     cdef inline unsigned int _small(self, Py_UCS4 character):
         return self._lower[character] if character < CODES else <unsigned int>character

@@ -24,12 +24,12 @@ class Writer:
 class Settled:
     def __init__(
         self,
-        action: Callable[[str], Any],
+        state: Any,
         announced: Container[str],
         calling_codes: Mapping[str, str],
         is_token: Callable[[str], object],
         fold: Callable[[str], Any],
-        make_writing: Callable[[str | None], Any],
+        writing: tuple[Callable[[str | None], Any], Callable[[str | None], Any], type[Any], Pseudonyms],
         model: str,
     ) -> None: ...
     def written(

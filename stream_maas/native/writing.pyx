@@ -40,13 +40,16 @@ cdef class Pseudonyms:
 
     def write(self, str entity_type not None, str value not None, writing, calling_code=""):
         """The pseudonym of a value."""
+        cdef object key = writing.key
+        if key is None:
+            key = writing.key = writing.ask_key()
+        return self.by_key(entity_type, value, key, calling_code)
+
+    cdef str by_key(self, str entity_type, str value, key, calling_code):
         cdef str form = None
         cdef bytes mac
         cdef unsigned char spelled[2 * MAC_BYTES]
         cdef int at
-        cdef object key = writing.key
-        if key is None:
-            key = writing.key = writing.ask_key()
         if entity_type not in self._forms:
             form = code(value)
         if form is None:
@@ -159,17 +162,21 @@ cdef class Settled:
     """Writes what stands for the finds of one text by itself, where they teach nothing about other texts and nothing
     that is written will be looked at again: what `Treatment` in privacy/treatment.py does for such a text, at once."""
 
-    cdef object _action, _announced, _calling_codes, _is_token, _fold, _make_writing
+    cdef object _state, _announced, _calling_codes, _is_token, _fold, _make_writing, _key_of, _pseudonym
+    cdef dict _actions
+    cdef Pseudonyms _pseudonyms
     cdef str _model
 
-    def __init__(self, action, announced, calling_codes, is_token, fold, make_writing, str model not None):
-        self._action, self._announced, self._calling_codes = action, announced, calling_codes
-        self._is_token, self._fold, self._make_writing, self._model = is_token, fold, make_writing, model
+    def __init__(self, state, announced, calling_codes, is_token, fold, writing, str model not None):
+        self._state, self._announced, self._calling_codes = state, announced, calling_codes
+        self._is_token, self._fold, self._model = is_token, fold, model
+        self._make_writing, self._key_of, self._pseudonym, self._pseudonyms = writing
+        self._actions = state.actions
 
     def written(self, str text not None, list spans not None, tenant):
         """(`text` with its finds treated, entity type -> finds, operator -> finds, whether one was in disguise); None
         where a treatment has to see to it."""
-        cdef object action, operator, writing = None
+        cdef object action, operator, writing = None, key = None
         cdef str value, written, entity_type, recognizer
         cdef list pieces = []
         cdef dict counts = {}, operators = {}
@@ -180,14 +187,20 @@ cdef class Settled:
             if not position <= start < end <= length:
                 raise ValueError("a find outside of its text, or out of order")
             value = text[start:end]
-            action = self._action(entity_type)
+            action = self._actions.get(entity_type)
+            if action is None:
+                action = self._state.action(entity_type)
             operator = action.operator
             if recognizer in self._announced or recognizer == self._model or action.shadow or not operator.settled:
                 return None
             if (value[0] == c'[' or "_" in value or "/" in value) and self._is_token(value):
                 continue
             written = action.fixed
-            if written is None:
+            if written is None and type(operator) is self._pseudonym:
+                if key is None:
+                    key = self._key_of(tenant)
+                written = self._pseudonyms.by_key(entity_type, value, key, self._calling_codes.get(recognizer, ""))
+            elif written is None:
                 if writing is None:
                     writing = self._make_writing(tenant)
                 written = operator.write(entity_type, value, writing, self._calling_codes.get(recognizer, ""))

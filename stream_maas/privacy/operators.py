@@ -60,9 +60,9 @@ def pseudonym_in_python(entity_type: str, value: str, writing: Writing, calling_
     return f"{entity_type}_{key.kid}_{letters}"
 
 
-_write_pseudonym: Final[Callable[..., str]] = (
-    _KERNEL.Pseudonyms(PSEUDONYM_LETTERS, PSEUDONYM_CHARS, FORMS, canonical).write if _KERNEL else pseudonym_in_python
-)
+PSEUDONYMS: Final = _KERNEL.Pseudonyms(PSEUDONYM_LETTERS, PSEUDONYM_CHARS, FORMS, canonical) if _KERNEL else None
+"""The compiled twin of `pseudonym_in_python`."""
+_write_pseudonym: Final[Callable[..., str]] = PSEUDONYMS.write if PSEUDONYMS else pseudonym_in_python
 
 
 class Operator(Protocol):

@@ -13,7 +13,7 @@ from typing import Final
 from stream_maas import native
 from stream_maas.privacy.fold import fold
 from stream_maas.privacy.keys import PseudonymKey
-from stream_maas.privacy.operators import Writing
+from stream_maas.privacy.operators import PSEUDONYMS, Pseudonym, Writing
 from stream_maas.privacy.plan import Plan
 from stream_maas.privacy.spans import Span
 from stream_maas.privacy.transform import TOKEN
@@ -31,12 +31,12 @@ def writer(plan: Plan, engine: Engine, key_of: Callable[[str | None], PseudonymK
     if _KERNEL is None or engine.shadow is not None or not plan.is_plain:
         return _leave
     write: Write = _KERNEL.Settled(
-        plan.root.action,
+        plan.root,
         engine.announced,
         engine.calling_codes,
         TOKEN.fullmatch,
         fold,
-        lambda tenant: Writing(partial(key_of, tenant)),
+        (lambda tenant: Writing(partial(key_of, tenant)), key_of, Pseudonym, PSEUDONYMS),
         MODEL,
     ).written
     return write
