@@ -46,6 +46,8 @@ def server_properties(
         # The controller lets a killed broker come back only when the old one's session is over (9 s by default).
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
+        # 128 MB by default, as new objects that a broker with little to do copies twice, and stops for 50 ms each time.
+        "log.cleaner.dedupe.buffer.size": str(4 << 20),
         "transaction.state.log.min.isr": "1",
         "share.coordinator.state.topic.min.isr": "1",
     }
