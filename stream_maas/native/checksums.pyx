@@ -1,4 +1,4 @@
-"""Computes the check digits that most identifiers have: weighted sums and the Luhn formula."""
+"""Computes what most identifiers are verified by: weighted sums, the Luhn formula, days of the calendar."""
 
 
 cdef inline int value_of(Py_UCS4 character) except -1:
@@ -56,3 +56,24 @@ def cpf(str digits not None):
         if at < 10:
             second += value[at] * (11 - at)
     return not are_equal and first * 10 % 11 % 10 == value[9] and second * 10 % 11 % 10 == value[10]
+
+
+cdef bint is_day(long year, long month, long day):
+    cdef long last
+    if not 1 <= month <= 12 or day < 1:
+        return False
+    if month == 2:
+        last = 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    else:
+        last = 30 if month in (4, 6, 9, 11) else 31
+    return day <= last
+
+
+def is_date(long year, long month, long day):
+    """See `is_date` in privacy/checksums.py."""
+    return is_day(year, month, day)
+
+
+def is_short_date(long year, long month, long day):
+    """See `is_short_date` in privacy/checksums.py."""
+    return is_day(1900 + year, month, day) or is_day(2000 + year, month, day)

@@ -11,6 +11,7 @@ from typing import Final
 
 from stream_maas import native
 from stream_maas.privacy.fold import fold
+from stream_maas.privacy.network import IPV4
 from stream_maas.privacy.phones import split_extension
 
 _KERNEL: Final = native.load("writing")
@@ -69,8 +70,11 @@ def _name(text: str, _: str) -> str:
 
 
 def _address(text: str, _: str) -> str:
+    value = text.strip().strip("[]").partition("%")[0]
+    if IPV4.fullmatch(value):
+        return value
     try:
-        return str(ipaddress.ip_address(text.strip().strip("[]").partition("%")[0]))
+        return str(ipaddress.ip_address(value))
     except ValueError:
         return text.strip().lower()
 

@@ -72,8 +72,8 @@ def cpf_in_python(digits: str) -> bool:
     return second == d[10]
 
 
-def is_date(year: int, month: int, day: int) -> bool:
-    """A day of the Gregorian calendar."""
+def is_date_in_python(year: int, month: int, day: int) -> bool:
+    """`is_date` without the kernel."""
     if not (1 <= month <= 12 and 1 <= day <= _DAYS[month - 1]):
         return False
     return month != 2 or day < 29 or (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0))
@@ -130,6 +130,12 @@ def mod97_pair(digits: str) -> bool:
     return 97 - int(digits[:-2]) % 97 == int(digits[-2:])
 
 
-def is_short_date(year: int, month: int, day: int) -> bool:
-    """A day in some century: two digits do not say which."""
-    return is_date(1900 + year, month, day) or is_date(2000 + year, month, day)
+def is_short_date_in_python(year: int, month: int, day: int) -> bool:
+    """`is_short_date` without the kernel."""
+    return is_date_in_python(1900 + year, month, day) or is_date_in_python(2000 + year, month, day)
+
+
+is_date: Final[Callable[[int, int, int], bool]] = _KERNEL.is_date if _KERNEL else is_date_in_python
+"""Whether (year, month, day) is a day of the Gregorian calendar."""
+is_short_date: Final[Callable[[int, int, int], bool]] = _KERNEL.is_short_date if _KERNEL else is_short_date_in_python
+"""The same in some century: two digits of the year do not say which."""

@@ -22,7 +22,7 @@ _FEWEST_CHARS_IN_TEXT: Final = 20
 """Fifteen bytes: the shortest that is looked at where it stands among other words."""
 GATE_PATTERN: Final = LONG_WORD
 RECOGNIZER: Final = "base64"
-_RUN: Final = re.compile(rf"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{{{_FEWEST_CHARS_IN_TEXT},}}={{0,2}}")
+_RUN: Final = re.compile(rf"[A-Za-z0-9+/_\-]{{{_FEWEST_CHARS_IN_TEXT},}}={{0,2}}")
 _PART: Final = re.compile(rf"[A-Za-z0-9+]{{{_FEWEST_CHARS_IN_TEXT},}}={{0,2}}")
 """What stands between the slashes, hyphens and underscores of an address or a key."""
 _CONTROLS: Final = re.compile("[\x00-\x08\x0e-\x1f]")

@@ -8,6 +8,11 @@ from typing import Final
 from stream_maas.privacy.checksums import is_short_date, luhn, weighted
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_CNPJ_WEIGHTS: Final = (
+    (12, (5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)),
+    (13, (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)),
+)
+"""Where each check digit stands, and the weights of what is before it."""
 
 
 # --- The Americas ------------------------------------------------------------------------------------------------
@@ -23,15 +28,12 @@ def us_npi(value: str) -> bool:
 
 def br_cnpj(value: str) -> bool:
     """14 characters; since 2026 letters too, worth their ASCII code minus 48."""
-    numbers = [ord(character) - 48 for character in value]
-    if len(set(value)) == 1:
-        return False
-    for length in (12, 13):
-        weights = [2 + index % 8 for index in range(length)][::-1]
-        check = sum(number * weight for number, weight in zip(numbers, weights, strict=False)) % 11
-        if numbers[length] != (0 if check < 2 else 11 - check):
+    codes = value.encode("ascii")
+    for length, weights in _CNPJ_WEIGHTS:
+        check = (sum(map(mul, codes, weights)) - 48 * sum(weights)) % 11
+        if codes[length] != 48 + (0 if check < 2 else 11 - check):
             return False
-    return True
+    return value != value[0] * 14
 
 
 def br_cnh(value: str) -> bool:

@@ -13,7 +13,11 @@ MAC_GATE: Final = (
     r"[0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"
 )
 
-_IPV4: Final = re.compile(r"(?<![0-9A-Za-z.])(?<![0-9]-)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z]|\.[0-9]|-[0-9])")
+_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_QUAD: Final = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+IPV4: Final = re.compile(_QUAD)
+"""Four octets in their one canonical form."""
+_IPV4: Final = re.compile(rf"(?<![0-9A-Za-z.])(?<![0-9]-){_QUAD}(?![0-9A-Za-z]|\.[0-9]|-[0-9])")
 _VERSION: Final = re.compile(
     r"(?<![^\W\d_])(?:version|versie|versione|versión|versão|ver|build|release|rev|firmware|driver|section|kapitel|chapter|"
     r"§|v|oid|objectidentifier|versionchanged|versionadded|deprecated|(?:chrome|safari|firefox|edge?|opr|java|php|nginx)/)"
@@ -39,16 +43,14 @@ _BEFORE_PORT: Final = re.compile(
 """All eight groups, with a port behind them and no brackets around."""
 _FEWEST_IPV6_CHARS: Final = 6
 _WIDE_GROUP: Final = re.compile("[A-Fa-f]")
+_NO_SEPARATORS: Final = str.maketrans("", "", ":-.")
 _NO_MACS: Final = frozenset(("000000000000", "ffffffffffff"))
 
 
 def locate_ipv4(text: str) -> Iterator[tuple[int, int]]:
     """Four octets, not behind a word for versions."""
     for match in _IPV4.finditer(text):
-        octets = match.group().split(".")
-        if match.group() != "0.0.0.0" and octets[0] == "0":  # noqa: S104 - no host, RFC 1122
-            continue
-        if any(int(octet) > 255 or (len(octet) > 1 and octet[0] == "0") for octet in octets):
+        if match.group() != "0.0.0.0" and match.group().startswith("0."):  # noqa: S104 - no host, RFC 1122
             continue
         if not _VERSION.search(text, max(0, match.start() - _VERSION_CHARS), match.start()):
             yield match.span()
@@ -89,7 +91,7 @@ def _is_ipv6(value: str) -> bool:
 def locate_mac(text: str) -> Iterator[tuple[int, int]]:
     """Six octets with one separator, or three groups of four; neither the empty nor the broadcast address."""
     for match in _MAC.finditer(text):
-        plain = re.sub("[^0-9a-f]", "", match.group().lower())
+        plain = match.group().lower().translate(_NO_SEPARATORS)
         start = match.start()
         if start and text[start - 1] == ":" and not _LABEL.search(text, max(0, start - _LABEL_CHARS), start):
             continue

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream_maas.privacy import checksums
+from stream_maas.privacy import checksums, national_world
 
 DIGITS = "0123456789"
 
@@ -33,6 +33,15 @@ def slow_cpf(number: str) -> bool:
     return number[9:] == f"{check_digit(number[:9])}{check_digit(number[:10])}" and len(set(number)) > 1
 
 
+def slow_cnpj(value: str) -> bool:
+    """As the tax office writes it down: weights 2 to 9 from the right, letters worth their code minus 48."""
+    for length in (12, 13):
+        total = sum((ord(value[length - 1 - place]) - 48) * (2 + place % 8) for place in range(length))
+        if ord(value[length]) - 48 != (0 if total % 11 < 2 else 11 - total % 11):
+            return False
+    return len(set(value)) > 1
+
+
 def slow_resident_check(first: str) -> str:
     """ISO 7064 MOD 11-2 by its definition: the check value makes the sum of value x 2^place congruent to 1."""
     for value in range(11):
@@ -50,6 +59,15 @@ def test_luhn_is_the_sum_of_doubled_digits(number: str) -> None:
 @given(digits(1, 18))
 def test_every_number_has_one_luhn_digit(number: str) -> None:
     assert sum(checksums.luhn(number + digit) for digit in DIGITS) == 1
+
+
+@given(st.text(DIGITS, min_size=12, max_size=12) | st.text(f"{DIGITS}ABCXYZ", min_size=12, max_size=12))
+@example("0" * 12)
+@example("1" * 12)
+def test_every_number_has_at_most_one_pair_of_cnpj_digits(number: str) -> None:
+    accepted = [pair for pair in range(100) if national_world.br_cnpj(f"{number}{pair:02}")]
+    assert accepted == [pair for pair in range(100) if slow_cnpj(f"{number}{pair:02}")]
+    assert len(accepted) == (0 if number == "0" * 12 else 1)
 
 
 @given(digits(9, 9))

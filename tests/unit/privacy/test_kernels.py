@@ -185,3 +185,13 @@ def test_pairs_of_check_digits(number: str, other: str) -> None:
 def test_check_digits_with_letters(characters: str) -> None:
     assert checksums.luhn(characters) is checksums.luhn_in_python(characters)
     assert checksums.weighted(characters, range(12)) == checksums.weighted_in_python(characters, range(12))
+
+
+@given(st.integers(-1, 2101), st.integers(-1, 14), st.integers(-1, 33))
+@example(1900, 2, 29)
+@example(2000, 2, 29)
+@example(0, 2, 29)
+def test_days_of_the_calendar(year: int, month: int, day: int) -> None:
+    assert checksums.is_date is not checksums.is_date_in_python
+    assert checksums.is_date(year, month, day) is checksums.is_date_in_python(year, month, day)
+    assert checksums.is_short_date(year, month, day) is checksums.is_short_date_in_python(year, month, day)

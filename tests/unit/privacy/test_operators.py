@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from stream_maas.errors import RedactionError, SettingsError
@@ -15,6 +16,7 @@ from stream_maas.privacy import DerivedKeys, Policy, PseudonymKey, RedactionConf
 from stream_maas.privacy.canaries import CANARIES, DISGUISES
 from stream_maas.privacy.canonical import canonical
 from stream_maas.privacy.fold import fold
+from stream_maas.privacy.network import locate_ipv4
 from stream_maas.privacy.recognizers import ENTITY_TYPES
 from stream_maas.privacy.transform import TOKEN
 from stream_maas.records import Request, Tensor
@@ -306,3 +308,23 @@ def test_canonical_forms_are_stable(kind: str) -> None:
 )  # fmt: skip
 def test_e164(value: str, code: str, e164: str) -> None:
     assert canonical("PHONE", value, code) == e164
+
+
+@given(st.ip_addresses())
+@example(ipaddress.ip_address("0.0.0.0"))
+def test_addresses_have_the_form_that_the_standard_library_writes(address: ipaddress.IPv4Address) -> None:
+    assert canonical("IP", str(address)) == canonical("IP", f"[{address}]") == str(address)
+
+
+@given(st.lists(st.from_regex("[0-9]{1,4}", fullmatch=True), min_size=4, max_size=4).map(".".join))
+@example("192.168.001.1")
+@example("256.1.1.1")
+@example("1.1.1.256")
+def test_four_numbers_are_an_address_where_the_standard_library_reads_one(quad: str) -> None:
+    try:
+        is_address = ipaddress.IPv4Address(quad) is not None
+    except ValueError:
+        is_address = False
+    is_host = is_address and (quad == "0.0.0.0" or not quad.startswith("0."))
+    assert list(locate_ipv4(f"at {quad} since")) == ([(3, 3 + len(quad))] if is_host else [])
+    assert canonical("IP", quad) == quad
