@@ -15,7 +15,8 @@ Rules (tests/kafka attacks each of them on a real broker):
 5. The fetch loop is the only one that places partitions, and it goes on trying while the broker is away. Faust would
    do it once, in a task whose end nobody sees.
 6. Records that keep coming are fetched at a distance (`poll_gap_s`), or when what was fetched before is committed
-   (`poll_now`): a pass that is served meanwhile would delay that commit, and wait for the next one itself.
+   (`poll_now`): a pass that is served meanwhile would delay that commit, and wait for the next one itself. A backlog
+   is fetched without a pause.
 """
 
 from __future__ import annotations
@@ -414,7 +415,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._undelivered = True
         records, era, generation = await self._thread.fetch(open_partitions, timeout_s)
         if records:
-            self._next_poll_s = time.monotonic() + self.app.transport_options.poll_gap_s
+            has_backlog = sum(map(len, records.values())) >= BACKLOG_ROWS
+            self._next_poll_s = time.monotonic() + (0.0 if has_backlog else self.app.transport_options.poll_gap_s)
             self._poll_now.clear()
         self._undelivered = not await self._deliver(records, era, generation)
 
