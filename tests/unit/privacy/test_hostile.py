@@ -9,6 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from statistics import median
 from typing import Any
 
 import pytest
@@ -97,16 +98,24 @@ def listed(text: str) -> object:
 def assert_growth(work: Callable[[str], object], unit: str, shorter: int, doublings: int) -> None:
     """Time for a text of `shorter` characters against one that is longer by `doublings`, the best of several: other
     work on the machine makes a measurement slower, never faster, so one that holds is enough. What shares the
-    processor's cache slows down longer texts more: by that much `listed` may grow, too."""
+    processor's cache slows down longer texts more: by that much `listed` may grow, too. Where the processor itself is
+    quicker in one second than in the next, the best of both are of different seconds: then what counts is how much
+    more the longer one took right behind the shorter one, more often than not."""
     texts = [(unit * (size // len(unit) + 1))[:size] for size in (shorter, shorter << doublings)]
+    limit = DOUBLING**doublings
     best, usual = [float("inf")] * 2, [float("inf")] * 2
-    for _ in range(8):
-        best = [min(seconds, cost_s(work, text)) for seconds, text in zip(best, texts, strict=True)]
-        if best[1] <= DOUBLING**doublings * best[0]:
+    growths = []
+    for _ in range(9):
+        costs = [cost_s(work, text) for text in texts]
+        best = list(map(min, best, costs))
+        growths.append(costs[1] / costs[0])
+        if best[1] <= limit * best[0]:
             return
         usual = [min(seconds, cost_s(listed, text)) for seconds, text in zip(usual, texts, strict=True)]
-        if best[1] <= DOUBLING**doublings * best[0] * usual[1] / (usual[0] * 2**doublings):
+        if best[1] <= limit * best[0] * usual[1] / (usual[0] * 2**doublings):
             return
+    if median(growths) <= limit:
+        return
     raise AssertionError(f"{best[1] / best[0]:.1f} times the work for {1 << doublings} times the text")
 
 
