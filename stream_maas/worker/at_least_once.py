@@ -2,7 +2,7 @@
 
 Rows can be read as soon as they are acknowledged, so nothing waits for a commit: intervals are sent one after the
 other, audit events before all else (no result without its event), and what is acknowledged is committed in the
-background every `commit_interval_ms`.
+background, every `commit_interval_ms` at most.
 """
 
 from __future__ import annotations
@@ -161,10 +161,12 @@ class PlainPublisher(Publisher):
         self._has_acknowledged.set()
 
     async def _offsets_loop(self) -> None:
+        """At once after a pause, at a distance where acknowledgements keep coming."""
         while True:
             await self._has_acknowledged.wait()
-            await asyncio.sleep(self._interval_s)
+            began_s = time.monotonic()
             await self._commit_acknowledged()
+            await asyncio.sleep(began_s + self._interval_s - time.monotonic())
 
     async def _commit_acknowledged(self) -> None:
         async with self._commit_lock:

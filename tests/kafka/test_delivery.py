@@ -502,3 +502,26 @@ async def test_a_worker_that_cannot_publish_stops_unacknowledged(
     assert_answered_once(expected, logged.results)
     if delivery == "exactly-once":  # at least once, the audit events of every attempt stay in the log
         assert_audited_once(expected, logged.results, logged.audits)
+
+
+async def test_after_a_pause_acknowledged_answers_are_committed_at_once(
+    kafka: str, prefix: str, tmp_path: Path, slow_model: SlowModel, read_all: ReadAll
+) -> None:
+    """At-least-once: `commit_interval_ms` is between two commits. A crash in a quiet hour repeats nothing."""
+    await create_topics(kafka, prefix, PARTITIONS)
+    settings = {"WORKER_COMMIT_INTERVAL_MS": "120000", "WORKER_TRANSACTION_TIMEOUT_MS": "600000"}
+    arguments = ["--delivery", "at-least-once"]
+    with Fleet(kafka, prefix, tmp_path, models=[slow_model.bundle], settings=settings, arguments=arguments) as fleet:
+        worker = await fleet.start("w1").ready()
+        first, second = (slow_model.quick(QUICK_PARTITION, request_id) for request_id in ("first", "second"))
+        await send(kafka, topics.requests(prefix), [first])
+        await committed(worker, 1)
+        worker.kill()
+        worker.start()
+        async with Tap(kafka, topics.results(prefix)) as visible:
+            await send(kafka, topics.requests(prefix), [second])
+            await visible.until(2, "both answers")
+        await worker.ready()
+        assert await worker.stop() == 0
+    logged = await read_deployment(read_all, kafka, prefix)
+    assert_answered_once(match_requests([first, second], logged.requests), logged.results)
