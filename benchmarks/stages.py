@@ -35,9 +35,9 @@ from stream_maas.settings import WorkerConfig
 from stream_maas.topics import BATCH_BYTES
 from stream_maas.worker import batches
 
-CHUNK_ROWS = 512
+CHUNK_ROWS = WorkerConfig().chunk_max_records
 """As many as a worker serves in one go."""
-CHUNKS = 8
+CHUNKS = 4
 REPEATS = 12
 CODECS = {"none": 0, "snappy": 2, "lz4": 3, "zstd": 4}
 """Attribute bits of a record batch (Kafka protocol, record batch format)."""

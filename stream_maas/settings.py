@@ -112,7 +112,7 @@ class WorkerConfig:
     )
     fetch_max_wait_ms: int = field(default=50, metadata=_help("how long a broker may hold an empty fetch"))
     fetch_max_bytes: int = field(default=1 << 20, metadata=_help("per partition and fetch"))
-    chunk_max_records: int = field(default=512, metadata=_help("records served in one go"))
+    chunk_max_records: int = field(default=1024, metadata=_help("records served in one go"))
     chunk_max_bytes: int = field(default=4 << 20, metadata=_help("request bytes served in one go"))
     in_flight_chunks: int = field(
         default=4, metadata=_help("full chunks' worth of work per partition; more is not fetched")
