@@ -48,10 +48,19 @@ def judge(throughputs: Sequence[Throughput], latencies: Sequence[Latency]) -> li
     for contender, limit_ms in ADDED_P99_MS.items():
         added = added_p99_ms(latencies, contender)
         if added is not None:
-            each = added_p99s_ms(latencies, contender)
-            detail = f"{len(each)} rounds, {min(each):+.0f} to {max(each):+.0f}" if len(each) > 1 else "one round"
+            detail = _rounds(added_p99s_ms(latencies, contender))
+            calm = added_p99s_ms(latencies, contender, calm_only=True)
+            detail += (
+                f"; while the machine was calm {median(calm):+.0f}, {_rounds(calm)}"
+                if calm
+                else "; none known to be calm"
+            )
             bars.append(Bar(f"added p99 at 30 % load, {contender}", added, limit_ms, "at most", "ms", detail))
     return bars
+
+
+def _rounds(each: Sequence[float]) -> str:
+    return f"{len(each)} rounds, {min(each):+.0f} to {max(each):+.0f}" if len(each) > 1 else "one round"
 
 
 def _ratio_bar(runs: Sequence[Throughput], contender: str, base: str, limit: float) -> Bar:
@@ -80,8 +89,14 @@ def added_p99_ms(runs: Sequence[Latency], contender: str) -> float | None:
     return median(each) if each else None
 
 
-def added_p99s_ms(runs: Sequence[Latency], contender: str) -> list[float]:
-    """The same, each round for itself; none when one of the two was not measured."""
-    ours = [run.p99_ms for run in runs if run.contender == contender]
-    bare = [run.p99_ms for run in runs if run.contender == "bare"]
-    return [a - b for a, b in zip(ours, bare, strict=True)] if ours and bare else []
+def added_p99s_ms(runs: Sequence[Latency], contender: str, *, calm_only: bool = False) -> list[float]:
+    """The same, each round for itself; none when one of the two was not measured. `calm_only`: of the rounds in which
+    the machine did not stand still for either of the two."""
+    ours = [run for run in runs if run.contender == contender]
+    bare = [run for run in runs if run.contender == "bare"]
+    if not ours or not bare:
+        return []
+    pairs = zip(ours, bare, strict=True)
+    return [
+        a.p99_ms - b.p99_ms for a, b in pairs if not calm_only or (a.meanwhile.is_calm and b.meanwhile.is_calm)
+    ]  # fmt: skip

@@ -38,7 +38,7 @@ class Latency:
     p99_ms: float
     cpu_share: float
     """Of one core, server process."""
-    others_cores: float
+    meanwhile: machine.Meanwhile
 
 
 async def measure(
@@ -47,16 +47,17 @@ async def measure(
     """Send at `rate_per_s` for the warm-up plus `duration_s`, cycling through `requests`. Topics must exist."""
     due_s, skipped = due(rate_per_s, duration_s)
     async with servers.started(contender, run) as server, clients(run) as (producer, consumer):
-        others, cpu_before_s = machine.OtherLoad(), server.cpu_s()
-        begin_s = time.perf_counter() + 0.05
-        answered = asyncio.create_task(_collect(consumer, len(due_s)))
-        await send(producer, run, requests, begin_s + due_s)
-        answered_s = await answered
-        span_s = time.perf_counter() - begin_s
-        cpu_share, others_cores = (server.cpu_s() - cpu_before_s) / span_s, others.cores()
+        with machine.Watch() as watch:
+            cpu_before_s = server.cpu_s()
+            begin_s = time.perf_counter() + 0.05
+            answered = asyncio.create_task(_collect(consumer, len(due_s)))
+            await send(producer, run, requests, begin_s + due_s)
+            answered_s = await answered
+            span_s = time.perf_counter() - begin_s
+            cpu_share, meanwhile = (server.cpu_s() - cpu_before_s) / span_s, watch.seen()
     latencies_ms = (answered_s - begin_s - due_s)[skipped:] * 1000
     p50, p95, p99 = np.percentile(latencies_ms, (50, 95, 99)).tolist()
-    return Latency(contender.name, rate_per_s, len(latencies_ms), p50, p95, p99, cpu_share, others_cores)
+    return Latency(contender.name, rate_per_s, len(latencies_ms), p50, p95, p99, cpu_share, meanwhile)
 
 
 def due(rate_per_s: float, duration_s: float) -> tuple[np.ndarray, int]:

@@ -1,14 +1,18 @@
-"""Keeps what the figures depend on beside the code: the machine, the versions, and who else was using the CPU."""
+"""Keeps what the figures depend on beside the code: the machine, the versions, who else was using the CPU, and whether
+the machine itself stood still."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -44,6 +48,10 @@ def _cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+CALM_SHARE = 0.005
+"""A machine that stands still for more than one percent of the time makes the p99 alone; half of that is calm."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     at_s: float
@@ -51,19 +59,61 @@ class _Reading:
     ours_s: float
 
 
-class OtherLoad:
-    """Cores' worth of CPU that processes other than the benchmark's own (broker included) used meanwhile.
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What happened beside a measurement that no contender is the reason of."""
 
-    A wall-clock figure taken beside a busy neighbour says little; this tells which ones were.
-    """
+    others_cores: float
+    """Cores' worth of CPU that processes other than the benchmark's own (broker included) used."""
+    longest_stop_ms: float | None
+    """The machine stood still for so long (`stops.py`). None where that can't be told: no real-time priority."""
+    stopped_share: float | None
+    """Of the time, all stops together."""
 
-    def __init__(self) -> None:
+    @property
+    def is_calm(self) -> bool:
+        """A p99 taken meanwhile is the server's, as far as the machine goes. False where that can't be told."""
+        return self.stopped_share is not None and self.stopped_share < CALM_SHARE
+
+    @property
+    def stood_still(self) -> bool:
+        """A p99 taken meanwhile may be the machine's."""
+        return self.stopped_share is not None and not self.is_calm
+
+
+class Watch:
+    """Context manager over a measurement. A wall-clock figure says little beside a busy neighbour, or where the host of
+    a virtual machine takes its processors away; this tells which figures those are."""
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "benchmarks.stops"]
+        self._probe = subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE)
+        assert self._probe.stdout is not None
+        self._probe.stdout.readline()
         self._before = _reading()
+        return self
 
-    def cores(self) -> float:
+    def __exit__(self, *_: object) -> None:
+        self._probe.kill()
+        self._probe.wait()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that looks for stops."""
+        return self._probe.pid
+
+    def seen(self) -> Meanwhile:
+        """Since it was entered. Once only: the watch is over with it."""
         after, before = _reading(), self._before
+        span_s = after.at_s - before.at_s
+        self._probe.terminate()
+        stops_ms = json.loads(self._probe.communicate()[0])["stops_ms"]
         foreign_s = (after.busy_s - before.busy_s) - (after.ours_s - before.ours_s)
-        return max(0.0, foreign_s / (after.at_s - before.at_s))
+        return Meanwhile(
+            max(0.0, foreign_s / span_s),
+            None if stops_ms is None else max(stops_ms, default=0.0),
+            None if stops_ms is None else sum(stops_ms) / 1000 / span_s,
+        )
 
 
 def _reading() -> _Reading:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bars
+from benchmarks import bars, machine
 from benchmarks.latency import Latency
 from benchmarks.throughput import Throughput
 
@@ -64,17 +64,28 @@ def show(figures: Figures, titles: dict[str, str], console: Console) -> None:
             f"{word}  {bar.name}: [bold]{bar.value:.2f}[/] {bar.unit} ({bar.kind} {bar.limit:g})"
             + (f"; {bar.detail}" if bar.detail else "")
         )
-    others_cores = [run.others_cores for run in figures.throughputs] + [run.others_cores for run in figures.latencies]
-    busiest = max(others_cores, default=0.0)
+    _doubt([run.meanwhile for run in (*figures.throughputs, *figures.latencies)], console)
+
+
+def _doubt(meanwhile: Sequence[machine.Meanwhile], console: Console) -> None:
+    busiest = max((seen.others_cores for seen in meanwhile), default=0.0)
     if busiest > BUSY_CORES:
         console.print(
             f"Other processes used up to {busiest:.2f} cores meanwhile: trust CPU and ratios, not the clock.",
             style="yellow",
         )
+    stopped = [seen for seen in meanwhile if seen.stood_still]
+    if stopped:
+        longest_ms = max(seen.longest_stop_ms or 0.0 for seen in stopped)
+        console.print(
+            f"The machine itself stood still in {len(stopped)} of {len(meanwhile)} measurements, for up to "
+            f"{longest_ms:.0f} ms, whoever was running: a p99 from there may be its own.",
+            style="yellow",
+        )
 
 
 def _throughput_table(runs: Sequence[Throughput], titles: dict[str, str]) -> Table:
-    columns = ("rows/s", "lowest", "highest", "CPU us/row", "CPU cores", "RSS MiB", "others' cores")
+    columns = ("rows/s", "lowest", "highest", "CPU us/row", "CPU cores", "RSS MiB", "others' cores", "stopped")
     table = _table("Throughput, median of rounds", *columns)
     for name, title in titles.items():
         mine = [run for run in runs if run.contender == name]
@@ -88,14 +99,14 @@ def _throughput_table(runs: Sequence[Throughput], titles: dict[str, str]) -> Tab
                 f"{median(run.cpu_us_per_row for run in mine):.1f}",
                 f"{median(run.cpu_s / run.wall_s for run in mine):.2f}",
                 f"{max(run.rss_bytes for run in mine) / 2**20:.0f}",
-                f"{median(run.others_cores for run in mine):.2f}",
+                *_neighbours([run.meanwhile for run in mine]),
             )
     return table
 
 
 def _latency_table(runs: Sequence[Latency], titles: dict[str, str]) -> Table:
     rate = runs[0].rate_per_s
-    columns = ("p50 ms", "p95 ms", "p99 ms", "added p99", "CPU cores", "others' cores")
+    columns = ("p50 ms", "p95 ms", "p99 ms", "added p99", "CPU cores", "others' cores", "stopped")
     table = _table(f"Latency at {rate:,.0f} requests/s, median of rounds", *columns)
     for name, title in titles.items():
         mine = [run for run in runs if run.contender == name]
@@ -108,9 +119,16 @@ def _latency_table(runs: Sequence[Latency], titles: dict[str, str]) -> Table:
                 f"{median(run.p99_ms for run in mine):.1f}",
                 "" if name == "bare" or added is None else f"{added:+.1f}",
                 f"{median(run.cpu_share for run in mine):.2f}",
-                f"{median(run.others_cores for run in mine):.2f}",
+                *_neighbours([run.meanwhile for run in mine]),
             )
     return table
+
+
+def _neighbours(meanwhile: Sequence[machine.Meanwhile]) -> tuple[str, str]:
+    """Cores of others, and which share of the time the machine stood still; empty where that can't be told."""
+    shares = [seen.stopped_share for seen in meanwhile if seen.stopped_share is not None]
+    cores = median(seen.others_cores for seen in meanwhile)
+    return f"{cores:.2f}", f"{median(shares):.1%}" if shares else ""
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -27,7 +27,7 @@ class Throughput:
     cpu_s: float
     """Of the server process, all threads, over the same span plus the settling."""
     rss_bytes: int
-    others_cores: float
+    meanwhile: machine.Meanwhile
 
     @property
     def rows_per_s(self) -> float:
@@ -49,15 +49,16 @@ async def measure(contender: servers.Contender, run: Run, requests: Sequence[Req
     ):
         await progress.reach(warm_offsets)
         await asyncio.sleep(SETTLE_S)
-        others, cpu_before_s = machine.OtherLoad(), server.cpu_s()
-        released_s = await held.release()
-        done_s = await progress.reach(held.next_offsets)
-        await asyncio.sleep(SETTLE_S)
-        return Throughput(
-            contender=contender.name,
-            rows=len(load),
-            wall_s=done_s - released_s,
-            cpu_s=server.cpu_s() - cpu_before_s,
-            rss_bytes=server.rss_bytes(),
-            others_cores=others.cores(),
-        )
+        with machine.Watch() as watch:
+            cpu_before_s = server.cpu_s()
+            released_s = await held.release()
+            done_s = await progress.reach(held.next_offsets)
+            await asyncio.sleep(SETTLE_S)
+            return Throughput(
+                contender=contender.name,
+                rows=len(load),
+                wall_s=done_s - released_s,
+                cpu_s=server.cpu_s() - cpu_before_s,
+                rss_bytes=server.rss_bytes(),
+                meanwhile=watch.seen(),
+            )

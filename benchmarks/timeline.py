@@ -47,7 +47,7 @@ class Timeline:
     legs_ms: np.ndarray
     """[n, len(LEGS)]; two legs, sent and consumed, for a contender that does not tell."""
     cpu_share: float
-    others_cores: float
+    meanwhile: machine.Meanwhile
 
 
 async def measure(contender: servers.Contender, run: Run, *, rate_per_s: float, duration_s: float) -> Timeline:
@@ -55,14 +55,15 @@ async def measure(contender: servers.Contender, run: Run, *, rate_per_s: float, 
     due_s, skipped = latency.due(rate_per_s, duration_s)
     requests = workload.requests(min(len(due_s), 20_000))
     async with servers.started(contender, run) as server, latency.clients(run) as (producer, consumer):
-        others, cpu_before_s = machine.OtherLoad(), server.cpu_s()
-        begin_s = time.perf_counter() + 0.05
-        epoch_s = time.time() - time.perf_counter()
-        collecting = asyncio.create_task(_collect(consumer, len(due_s)))
-        sent_ms = await latency.send(producer, run, requests, begin_s + due_s)
-        answers = await collecting
-        span_s = time.perf_counter() - begin_s
-        cpu_share, others_cores = (server.cpu_s() - cpu_before_s) / span_s, others.cores()
+        with machine.Watch() as watch:
+            cpu_before_s = server.cpu_s()
+            begin_s = time.perf_counter() + 0.05
+            epoch_s = time.time() - time.perf_counter()
+            collecting = asyncio.create_task(_collect(consumer, len(due_s)))
+            sent_ms = await latency.send(producer, run, requests, begin_s + due_s)
+            answers = await collecting
+            span_s = time.perf_counter() - begin_s
+            cpu_share, meanwhile = (server.cpu_s() - cpu_before_s) / span_s, watch.seen()
     # A timestamp is cut to whole milliseconds: half of one is missing on average.
     moments = [
         [due, sent + 0.5, *_in_worker(contender, sent + 0.5, answer), answer.consumed_ms]
@@ -72,7 +73,7 @@ async def measure(contender: servers.Contender, run: Run, *, rate_per_s: float, 
         )
     ]  # fmt: skip
     legs = np.diff(np.array(moments[skipped:]), axis=1)
-    return Timeline(contender, rate_per_s, legs, cpu_share, others_cores)
+    return Timeline(contender, rate_per_s, legs, cpu_share, meanwhile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,10 @@ def table(timelines: Sequence[Timeline]) -> Table:
                 timeline.contender.title if values is total else "",
                 name, *(f"{value:.1f}" for value in (*np.percentile(values, (50, 99)), values[slowest].mean())),
             )  # fmt: skip
-        cpu = f"CPU: {timeline.cpu_share:.2f} of a core; others {timeline.others_cores:.2f}"
-        shown.add_row("", "", cpu, "", "", "", end_section=True)
+        stop_ms = timeline.meanwhile.longest_stop_ms
+        cpu = f"CPU: {timeline.cpu_share:.2f} of a core; others {timeline.meanwhile.others_cores:.2f}"
+        stopped = "" if stop_ms is None else f"machine stopped: {stop_ms:.0f}"
+        shown.add_row("", "", cpu, "", "", stopped, end_section=True)
     return shown
 
 
