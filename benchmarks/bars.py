@@ -46,16 +46,14 @@ def judge(throughputs: Sequence[Throughput], latencies: Sequence[Latency]) -> li
         cost_us = median(run.cpu_us_per_row for run in throughputs if run.contender == "path-only")
         bars.append(Bar("transport + decode + publish", cost_us, PATH_CPU_US, "at most", "us CPU/record"))
     for contender, limit_ms in ADDED_P99_MS.items():
-        added = added_p99_ms(latencies, contender)
-        if added is not None:
-            detail = _rounds(added_p99s_ms(latencies, contender))
+        each = added_p99s_ms(latencies, contender)
+        if each:
             calm = added_p99s_ms(latencies, contender, calm_only=True)
-            detail += (
-                f"; while the machine was calm {median(calm):+.0f}, {_rounds(calm)}"
-                if calm
-                else "; none known to be calm"
+            told = (
+                f"while the machine was calm {median(calm):+.0f}, {_rounds(calm)}" if calm else "none known to be calm"
             )
-            bars.append(Bar(f"added p99 at 30 % load, {contender}", added, limit_ms, "at most", "ms", detail))
+            detail = f"{_rounds(each)}; {told}"
+            bars.append(Bar(f"added p99 at 30 % load, {contender}", median(each), limit_ms, "at most", "ms", detail))
     return bars
 
 

@@ -59,12 +59,27 @@ class _Reading:
     ours_s: float
 
 
+class OtherLoad:
+    """Cores' worth of CPU that processes other than the benchmark's own (broker included) used meanwhile.
+
+    A wall-clock figure taken beside a busy neighbour says little; this tells which ones were.
+    """
+
+    def __init__(self) -> None:
+        self._before = _reading()
+
+    def cores(self) -> float:
+        after, before = _reading(), self._before
+        foreign_s = (after.busy_s - before.busy_s) - (after.ours_s - before.ours_s)
+        return max(0.0, foreign_s / (after.at_s - before.at_s))
+
+
 @dataclass(frozen=True, slots=True)
 class Meanwhile:
     """What happened beside a measurement that no contender is the reason of."""
 
     others_cores: float
-    """Cores' worth of CPU that processes other than the benchmark's own (broker included) used."""
+    """See `OtherLoad`."""
     longest_stop_ms: float | None
     """The machine stood still for so long (`stops.py`). None where that can't be told: no real-time priority."""
     stopped_share: float | None
@@ -82,15 +97,15 @@ class Meanwhile:
 
 
 class Watch:
-    """Context manager over a measurement. A wall-clock figure says little beside a busy neighbour, or where the host of
-    a virtual machine takes its processors away; this tells which figures those are."""
+    """Context manager over a measurement: other load, and whether the host of a virtual machine took its processors
+    away."""
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "benchmarks.stops"]
         self._probe = subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE)
         assert self._probe.stdout is not None
         self._probe.stdout.readline()
-        self._before = _reading()
+        self._others, self._began_s = OtherLoad(), time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,16 +119,12 @@ class Watch:
 
     def seen(self) -> Meanwhile:
         """Since it was entered. Once only: the watch is over with it."""
-        after, before = _reading(), self._before
-        span_s = after.at_s - before.at_s
+        others_cores, span_s = self._others.cores(), time.perf_counter() - self._began_s
         self._probe.terminate()
         stops_ms = json.loads(self._probe.communicate()[0])["stops_ms"]
-        foreign_s = (after.busy_s - before.busy_s) - (after.ours_s - before.ours_s)
-        return Meanwhile(
-            max(0.0, foreign_s / span_s),
-            None if stops_ms is None else max(stops_ms, default=0.0),
-            None if stops_ms is None else sum(stops_ms) / 1000 / span_s,
-        )
+        if stops_ms is None:
+            return Meanwhile(others_cores, None, None)
+        return Meanwhile(others_cores, max(stops_ms, default=0.0), sum(stops_ms) / 1000 / span_s)
 
 
 def _reading() -> _Reading:

@@ -59,17 +59,15 @@ async def measure(bootstrap: str, count: int) -> list[float]:
             ):
                 await progress.reach(warm)
                 await asyncio.sleep(_SETTLE_S)
-                with machine.Watch() as watch:
-                    before_s = (worker.cpu_s(), sealing.cpu_s())
-                    released_ms, released_s = int(time.time() * 1000), await held.release()
-                    wall_s = await progress.reach(held.next_offsets) - released_s
-                    spent = [now.cpu_s() - then for now, then in zip((worker, sealing), before_s, strict=True)]
-                    await asyncio.sleep(_SETTLE_S)
-                    meanwhile = watch.seen()
+                others, before_s = machine.OtherLoad(), (worker.cpu_s(), sealing.cpu_s())
+                released_ms, released_s = int(time.time() * 1000), await held.release()
+                wall_s = await progress.reach(held.next_offsets) - released_s
+                spent = [now.cpu_s() - then for now, then in zip((worker, sealing), before_s, strict=True)]
+                await asyncio.sleep(_SETTLE_S)
                 print(
                     f"{count} requests in {wall_s:.1f} s ({count / wall_s:,.0f}/s) on {os.cpu_count()} cores: worker "
                     f"{spent[0] / count * 1e6:.1f} us, sealer {spent[1] / count * 1e6:.1f} us of CPU per event; "
-                    f"others took {meanwhile.others_cores:.2f} cores"
+                    f"others took {others.cores():.2f} cores"
                 )  # fmt: skip
                 return await read_lags(
                     run, released_ms

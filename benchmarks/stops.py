@@ -1,6 +1,6 @@
 """Tells when the machine itself stood still: a process that sleeps 2 ms at a time and looks how late it wakes up.
 
-    python -m benchmarks.stops        # until SIGTERM; says "ready", then one JSON line
+    python -m benchmarks.stops        # until SIGTERM or its parent's end; says "ready", then one JSON line
 
 The idea is jHiccup's (Gil Tene): what is late here was late for everybody, and no server is the reason. That holds
 with real-time priority only, which goes before everything else on the machine but not before the host of a virtual
@@ -31,11 +31,13 @@ def main() -> None:
         ended = True
 
     signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this one
+    parent = os.getppid()
     real_time = _take_priority()
     print("ready", flush=True)
     stops_ms = []
     before_s = time.monotonic()
-    while not ended:
+    while not ended and os.getppid() == parent:
         time.sleep(SLEEP_S)
         now_s = time.monotonic()
         late_s = now_s - before_s - SLEEP_S

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import bars, machine
 from benchmarks.latency import Latency
 from benchmarks.report import Figures
 
+ROOT = Path(__file__).parents[3]
 STOP_S = 0.2
 
 
@@ -40,6 +45,33 @@ def test_a_stop_is_seen() -> None:
     assert seen.longest_stop_ms > STOP_S * 900
     assert seen.stood_still
     assert not seen.is_calm
+
+
+def test_what_looks_for_stops_leaves_ctrl_c_to_the_benchmark() -> None:
+    with machine.Watch() as watch:
+        os.kill(watch.pid, signal.SIGINT)
+        assert watch.seen().others_cores >= 0
+
+
+def test_what_looks_for_stops_ends_with_the_benchmark() -> None:
+    program = "from benchmarks.machine import Watch\nwith Watch() as watch:\n print(watch.pid, flush=True)\n input()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        probe = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    deadline_s = time.monotonic() + 30
+    while is_running(probe):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def is_running(process: psutil.Process) -> bool:
+    """A zombie has ended; who reaps it is not ours."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def meanwhile(stopped_share: float | None) -> machine.Meanwhile:
